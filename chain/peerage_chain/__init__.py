@@ -1,0 +1,1 @@
+"""Everything of Peerage that talks to the chain."""

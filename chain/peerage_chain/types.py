@@ -1,0 +1,231 @@
+"""Value types of the chain: what the contracts hold and what both sides sign. Pure: no I/O, no web3.
+
+Amounts are micro-credits (10^-6 credit), sizes bytes, times epochs, unless a name says otherwise. The EIP-712 types are
+normative in node/spec/agreements.md and identical in contracts/src/types.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NewType
+
+MemberId = NewType("MemberId", int)
+"""A member's number on chain, from 1 on; it survives a change of the member's account."""
+Epoch = NewType("Epoch", int)
+AgreementId = NewType("AgreementId", bytes)
+"""32 bytes: the EIP-712 digest of the agreement's Terms."""
+
+ZERO32 = bytes(32)
+TYPES_VERSION = 1
+CREDIT = 1_000_000
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an agreement promises (EIP-712 `Terms`), signed by a node key of each side.
+
+    capacity: bytes that the provider keeps free for the client. collateral: micro-credits that the provider puts up.
+    price: micro-credits per GiB of recorded leaves and epoch. start, end: first epoch, and the first epoch after the
+    term. open_by: last epoch in which it may be opened. renews: the agreement continued, or zero.
+    """
+
+    client: MemberId
+    provider: MemberId
+    capacity: int
+    price_per_gib_epoch: int
+    egress_price_per_gib: int
+    collateral: int
+    min_bandwidth_kib_s: int
+    min_retention_epochs: int
+    start_epoch: Epoch
+    end_epoch: Epoch
+    open_by: Epoch
+    salt: bytes
+    renews: bytes = ZERO32
+    quality_clause: bytes = ZERO32
+    extension: bytes = ZERO32
+    version: int = TYPES_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The co-signed state of an agreement's data (EIP-712 `Revision`).
+
+    sequence grows by one; previous is the EIP-712 digest of the revision before (zero for the first). root and leaves
+    are those of the agreement's Merkle sum tree. bytes_up and bytes_down are cumulative traffic counters. expires is
+    the last epoch in which it may be recorded.
+    """
+
+    agreement: AgreementId
+    sequence: int
+    previous: bytes
+    root: bytes
+    leaves: int
+    bytes_up: int
+    bytes_down: int
+    expires: Epoch
+    extension: bytes = ZERO32
+    version: int = TYPES_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A member's account delegates to a node key (EIP-712 `Enrolment`, signed by the account, relayed by anyone).
+
+    account, node: checksummed addresses. certificate_hash: SHA-256 of the node's TLS certificate (DER). expires_at and
+    issued_at: Unix seconds. spending_limit: micro-credits the node may bind in agreements. exclusive: revokes every
+    other node key of the member. A node key can be enrolled once only, so an enrolment cannot be replayed.
+    """
+
+    account: str
+    node: str
+    certificate_hash: bytes
+    issued_at: int
+    expires_at: int
+    spending_limit: int
+    exclusive: bool
+    extension: bytes = ZERO32
+    version: int = TYPES_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A member's standing offer as provider. capacity 0 means none. term_epochs: the longest term it signs."""
+
+    capacity: int
+    price_per_gib_epoch: int
+    egress_price_per_gib: int
+    collateral_per_gib: int
+    bandwidth_kib_s: int
+    min_retention_epochs: int
+    term_epochs: int
+
+
+class MemberStatus(IntEnum):
+    NONE = 0
+    ACTIVE = 1
+    SUSPENDED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """One enrolled node key. certificate: TLS certificate, DER. revoked ones are listed too."""
+
+    key: str
+    certificate: bytes
+    endpoint: str
+    site: str
+    expires_at: int
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemberInfo:
+    """A member as the chain shows it; nodes newest last."""
+
+    id: MemberId
+    account: str
+    status: MemberStatus
+    legal_entity: bytes
+    jurisdiction: str
+    name: str
+    offer: Offer
+    nodes: tuple[NodeInfo, ...]
+
+    def live_nodes(self, now_s: int) -> tuple[NodeInfo, ...]:
+        """The node keys that are neither revoked nor expired at now_s (chain time, Unix seconds)."""
+        return tuple(n for n in self.nodes if not n.revoked and n.expires_at > now_s)
+
+
+class AgreementState(IntEnum):
+    NONE = 0
+    ACTIVE = 1
+    GRACE = 2
+    """The escrow is empty: data is kept for a while and the client may pay."""
+    LAPSED = 3
+    FAILED = 4
+    """The provider missed past the threshold."""
+    ENDED = 5
+
+
+LIVE_STATES = (AgreementState.ACTIVE, AgreementState.GRACE)
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementInfo:
+    """An agreement as the chain shows it. settled_through: the last epoch that a settlement covered."""
+
+    id: AgreementId
+    terms: Terms
+    state: AgreementState
+    opened_epoch: Epoch
+    sequence: int
+    revision: bytes
+    root: bytes
+    leaves: int
+    revised_epoch: Epoch
+    settled_through: Epoch
+    escrow: int
+    collateral: int
+    misses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a provider must prove in `epoch`. due is False with no leaves or a void epoch; then indices is empty.
+
+    root, leaves and sequence are those of the revision that the challenge is over, not of the newest.
+    """
+
+    agreement: AgreementId
+    epoch: Epoch
+    due: bool
+    seed: bytes
+    sequence: int
+    root: bytes
+    leaves: int
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One opened leaf: 1,024 bytes, and its path from the leaf up: (sibling hash, sibling leaves, sibling is left)."""
+
+    leaf: bytes
+    path: tuple[tuple[bytes, int, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The newest anchored head of a member's repository; number 0 means none."""
+
+    number: int
+    head: bytes
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """The network's parameters, from the Directory. Units in the names."""
+
+    epoch_s: int
+    genesis_time_s: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTime:
+    """The chain's clock, from its newest block."""
+
+    block: int
+    timestamp_s: int
+    epoch: Epoch
+    epoch_start_s: int
+    epoch_s: int
+
+    @property
+    def beats_open(self) -> bool:
+        """Beats are taken in the first half of an epoch."""
+        return (self.timestamp_s - self.epoch_start_s) * 2 < self.epoch_s

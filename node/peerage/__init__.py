@@ -1,0 +1,3 @@
+"""Peerage: mutual backup for organisations."""
+
+__version__ = "0.1.0"

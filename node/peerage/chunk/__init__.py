@@ -1,0 +1,1 @@
+"""Cutting files into chunks."""

@@ -1,0 +1,1 @@
+"""The sentences: backup, restore, recover, agree, prove, repair, settle."""

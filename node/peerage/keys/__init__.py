@@ -1,0 +1,1 @@
+"""Words, parity, recovery sheet, keystore and hash onion: who a member is."""

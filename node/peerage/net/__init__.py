@@ -1,0 +1,1 @@
+"""TLS, HTTP server and clients."""

@@ -1,0 +1,1 @@
+"""Packs: many sealed blobs in one object."""

@@ -1,0 +1,91 @@
+"""What the flows need from the outside, as protocols. Adapters live in store/, net/ and peerage_chain; the composition
+(daemon/, cli/) chooses them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from peerage.model import AgreementId, MemberId, ObjectKind, Receipt, ShardRoot
+from peerage_chain.types import (
+    AgreementInfo,
+    Anchor,
+    Challenge,
+    ChainTime,
+    Enrolment,
+    Epoch,
+    MemberInfo,
+    Offer,
+    Revision,
+    Sample,
+    Terms,
+)
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Ledger(Protocol):
+    """The chain as a node sees it. Every method raises ChainUnavailable when it cannot be reached (nothing was sent, or
+    it is not known), and Reverted(name, args) when a contract refuses. Writes return once mined."""
+
+    chain_id: int
+
+    async def now(self) -> ChainTime: ...
+    async def roster(self) -> Sequence[MemberInfo]: ...
+    async def roster_generation(self) -> int: ...
+    async def agreement(self, id: AgreementId) -> AgreementInfo: ...
+    async def agreements_of(self, member: MemberId) -> Sequence[AgreementInfo]: ...
+    async def challenge(self, id: AgreementId, epoch: Epoch) -> Challenge: ...
+    async def proven(self, id: AgreementId, epoch: Epoch) -> bool: ...
+    async def epoch_valid(self, epoch: Epoch) -> bool: ...
+    async def balance(self, member: MemberId) -> int: ...
+    async def anchor_of(self, member: MemberId, repository: int) -> Anchor: ...
+    async def beacon_tip(self, member: MemberId) -> tuple[bytes, Epoch]: ...
+
+    async def enrol(
+        self, enrolment: Enrolment, certificate: bytes, endpoint: str, site: str, signature: bytes
+    ) -> None: ...
+    async def announce(self, endpoint: str, site: str) -> None: ...
+    async def publish_offer(self, offer: Offer) -> None: ...
+    async def commit_tip(self, tip: bytes) -> None: ...
+    async def beat(self, link: bytes) -> None: ...
+    async def open_agreement(self, terms: Terms, client_signature: bytes, provider_signature: bytes) -> AgreementId: ...
+    async def revise(self, revision: Revision, client_signature: bytes, provider_signature: bytes) -> None: ...
+    async def prove(self, proofs: Sequence[tuple[AgreementId, Sequence[Sample]]]) -> None: ...
+    async def settle(self, ids: Sequence[AgreementId]) -> None: ...
+    async def anchor(self, repository: int, number: int, head: bytes) -> None: ...
+
+
+class Peers(Protocol):
+    """Other members' nodes, over mutually authenticated TLS. Raises PeerUnavailable, PeerRefused, PeerFault."""
+
+    async def propose(self, member: MemberId, terms: Terms) -> tuple[Terms, bytes | None]:
+        """The provider's answer: (terms, its signature) when it accepts, (counter-proposal, None) when it counters."""
+        ...
+
+    async def put_object(
+        self,
+        member: MemberId,
+        agreement: AgreementId,
+        root: ShardRoot,
+        data: Buffer,
+        kind: ObjectKind = ObjectKind.SHARD,
+        repository: int = 0,
+        number: int = 0,
+    ) -> Receipt:
+        """Store one object; returns after the provider has it durably and the receipt's signature was checked."""
+        ...
+
+    async def cosign(
+        self, member: MemberId, revision: Revision, appended: Sequence[ShardRoot], client_signature: bytes
+    ) -> bytes: ...
+    async def get_object(
+        self, member: MemberId, root: ShardRoot, offset: int = 0, length: int | None = None
+    ) -> bytes: ...
+    async def list_objects(self, member: MemberId, agreement: AgreementId) -> list[tuple[ShardRoot, int]]:
+        """The agreement's objects in tree order: (root, leaves), co-signed ones first, then those stored since."""
+        ...
+
+    async def list_heads(self, member: MemberId, repository: int) -> list[tuple[int, ShardRoot, int]]:
+        """Heads kept for the caller, newest first: (number, root, bytes)."""
+        ...

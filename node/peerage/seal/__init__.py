@@ -1,0 +1,1 @@
+"""Keys, chunk ids, compression and encryption."""

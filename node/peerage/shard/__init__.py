@@ -1,0 +1,1 @@
+"""Erasure code and Merkle sum tree."""

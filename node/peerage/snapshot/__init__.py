@@ -1,0 +1,1 @@
+"""Trees, snapshots, index segments and heads."""
