@@ -1,0 +1,108 @@
+"""The devnet's control socket: one JSON request a connection, one JSON answer. Only the user who started it can connect.
+
+{"verb": "status" | "kill" | "start" | "down", "node": NAME} → {"result": {…}} or {"error": {"kind", "message", "exit_code"}}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from peerage.errors import LocalFault, PeerageError, UserError
+
+SOCKET = "control.sock"
+MAX_MESSAGE = 1 << 20  # bytes of one request or answer
+ANSWER_TIMEOUT_S = 90.0  # `down` waits for every process to end
+_MAX_SUN_PATH = 107  # bytes that fit sockaddr_un on Linux
+
+Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+@contextmanager
+def short_path(directory: Path) -> Iterator[str]:
+    """A path of the control socket that fits the kernel's limit, however deep the directory lies."""
+    path = str(directory / SOCKET)
+    if len(os.fsencode(path)) <= _MAX_SUN_PATH:
+        yield path
+        return
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{fd}/{SOCKET}"
+    finally:
+        os.close(fd)
+
+
+async def serve(directory: Path, handler: Handler) -> asyncio.Server:
+    """Listen; a socket file that an earlier run left behind is replaced (the caller holds the devnet's lock)."""
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(10):
+                request = json.loads(await reader.readline())
+            answer: dict[str, Any] = {"result": await handler(request)}
+        except PeerageError as error:
+            answer = {"error": {"kind": error.kind, "message": str(error), "exit_code": error.exit_code}}
+        except (ValueError, TimeoutError, OSError):
+            answer = {"error": {"kind": "LocalFault", "message": "the request could not be read", "exit_code": 1}}
+        writer.write(json.dumps(answer).encode() + b"\n")
+        try:
+            await writer.drain()
+        except OSError:
+            pass  # the caller left before its answer
+        finally:
+            writer.close()
+
+    (directory / SOCKET).unlink(missing_ok=True)
+    with short_path(directory) as path:
+        server = await asyncio.start_unix_server(one, path, limit=MAX_MESSAGE)
+    (directory / SOCKET).chmod(0o600)
+    return server
+
+
+class Refused(PeerageError):
+    """The supervisor's own error, as it said it."""
+
+    def __init__(self, kind: str, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self._kind = kind
+        self.exit_code = exit_code
+
+    @property
+    def kind(self) -> str:
+        return self._kind
+
+
+def ask(directory: Path, verb: str, **parameters: str) -> dict[str, Any]:
+    """Ask the running supervisor. Raises UserError when none runs, else what it raised."""
+    answer = b""
+    try:
+        with short_path(directory) as path, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_TIMEOUT_S)
+            connection.connect(path)
+            connection.sendall(json.dumps({"verb": verb, **parameters}).encode() + b"\n")
+            while chunk := connection.recv(65536):
+                answer += chunk
+                if len(answer) > MAX_MESSAGE:
+                    raise LocalFault("the devnet's answer is too long")
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        raise UserError(
+            f"no devnet runs on {directory}: start it with 'peerage devnet up --home {directory}'"
+        ) from None
+    except TimeoutError:
+        raise LocalFault(f"the devnet on {directory} did not answer in {ANSWER_TIMEOUT_S:.0f} s: see its log") from None
+    except OSError as error:
+        raise LocalFault(f"cannot talk to the devnet on {directory}: {error.strerror}") from None
+    try:
+        message = json.loads(answer)
+    except ValueError:
+        raise LocalFault(f"the devnet on {directory} ended without an answer: see its log") from None
+    if failure := message.get("error"):
+        raise Refused(failure["kind"], failure["message"], int(failure["exit_code"]))
+    result: dict[str, Any] = message["result"]
+    return result

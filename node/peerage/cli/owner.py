@@ -1,0 +1,29 @@
+"""Asks this member's daemon, and shows what it reports meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peerage.cli.progress import Events
+from peerage.cli.session import Session
+from peerage.errors import EXIT_DONE, EXIT_RECORDS_WAIT, EXIT_SOME_FILES
+
+
+def ask(session: Session, verb: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+    """One call on the owner's socket in the session's home; raises PeerageError as the daemon said it."""
+    from peerage.net import owner_client
+
+    with Events() as events:
+        return owner_client.call(session.home, verb, params or {}, events.show)
+
+
+def exit_code_of(result: dict[str, Any]) -> int:
+    """0, or 4 when records wait for the chain, or 3 when some files could not be read.
+
+    Both at once is 4: the snapshot is not anchored yet, which matters more; the files are named either way.
+    """
+    if result.get("records_waiting"):
+        return EXIT_RECORDS_WAIT
+    if result.get("unreadable") or result.get("failed"):
+        return EXIT_SOME_FILES
+    return EXIT_DONE

@@ -1,0 +1,42 @@
+"""`peerage status`: this member's health in one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from peerage.cli.owner import ask
+from peerage.cli.render import fields
+from peerage.cli.session import Verb, session_of
+
+
+@click.command(cls=Verb)
+@click.pass_context
+def status(ctx: click.Context) -> None:
+    """Show snapshots, stripes, shards proven lately, providers and balance.
+
+    health is the share of stripes that would survive the loss of any one more provider.
+    """
+    session = session_of(ctx)
+    session.result(ask(session, "status"), _show)
+
+
+def _show(result: Mapping[str, Any]) -> None:
+    stripes, shards = result.get("stripes", {}), result.get("shards", {})
+    fields(
+        [
+            ("health", f"{float(result.get('health', 0)):.0%}"),
+            ("snapshots", result.get("snapshots")),
+            (
+                "stripes",
+                f"{stripes.get('total')} ({stripes.get('whole')} whole, {stripes.get('degraded')} degraded, "
+                f"{stripes.get('lost')} lost)",
+            ),
+            ("shards", f"{shards.get('total')} ({shards.get('proven')} proven lately)"),
+            ("repaired shards", result.get("repaired_shards")),
+            ("providers", result.get("providers")),
+            ("balance", f"{result.get('balance')} credits"),
+        ]
+    )
