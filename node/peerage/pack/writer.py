@@ -1,0 +1,98 @@
+"""Filling a pack: blobs are encrypted straight into its one buffer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from peerage.model import BlobEntry, BlobKind, ChunkId, Code, PackId, PackKind
+from peerage.pack.layout import (
+    FAMILY,
+    HEADER,
+    MAX_BLOBS,
+    MAX_DIRECTORY,
+    TARGET,
+    TRAILER,
+    TRAILER_MAGIC,
+    encode_directory,
+    encode_header,
+)
+from peerage.seal.blob import DIRECTORY_ORDINAL, MAX_RAW_LENGTH, aad, nonce
+from peerage.seal.keys import SALT_SIZE, TAG_SIZE, RepositoryKey
+from peerage.shard.code import shard_length
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPack:
+    """A finished pack. data: the pack and zeros up to k * shard_length bytes; length: bytes of the pack proper."""
+
+    id: PackId
+    kind: PackKind
+    generation: int
+    data: bytearray
+    length: int
+    shard_length: int
+    entries: tuple[BlobEntry, ...]
+
+
+class PackWriter:
+    """One pack in the making. Not for two threads at once: the caller holds a lock around add() and finish().
+
+    salt: 32 random bytes, never used before; it is the pack's id and gives it a key of its own.
+    """
+
+    def __init__(self, key: RepositoryKey, kind: PackKind, salt: bytes) -> None:
+        if len(salt) != SALT_SIZE:
+            raise ValueError("a pack's salt is 32 bytes")
+        self.kind = kind
+        self.id = PackId(bytes(salt))
+        self.generation = key.generation
+        self.entries: list[BlobEntry] = []
+        self.size = HEADER.size
+        """Bytes so far, directory and trailer not counted."""
+        self._header = encode_header(key.generation, self.id)
+        self._cipher = key.pack_cipher(self.id)
+        # calloc'ed: pages that a small pack never touches cost nothing.
+        self._data = bytearray(TARGET + MAX_RAW_LENGTH + TAG_SIZE)
+        self._view = memoryview(self._data)
+        self._view[: HEADER.size] = self._header
+
+    @property
+    def full(self) -> bool:
+        """Whether the pack should be finished now; add() refuses a full pack."""
+        return self.size >= TARGET or len(self.entries) >= MAX_BLOBS
+
+    def add(self, id: ChunkId, kind: BlobKind, raw_length: int, payload: Buffer) -> BlobEntry:
+        """Seal one blob. payload: what compress() returned for the raw_length bytes whose id this is."""
+        size = len(payload)
+        if self.full or FAMILY[kind] != self.kind or size > raw_length or raw_length > MAX_RAW_LENGTH:
+            raise ValueError("the blob does not go into this pack")
+        ordinal, offset, length = len(self.entries), self.size, size + TAG_SIZE
+        target = self._view[offset : offset + length]
+        self._cipher.encrypt_into(nonce(ordinal), payload, aad(kind, id), target)
+        entry = BlobEntry(id, kind, ordinal, offset, length, raw_length)
+        self.entries.append(entry)
+        self.size = offset + length
+        return entry
+
+    def finish(self, code: Code) -> SealedPack:
+        """Close the pack for a code: directory, trailer, zeros to k whole shards. The writer is spent."""
+        directory = self._cipher.encrypt(
+            nonce(DIRECTORY_ORDINAL), encode_directory(self.kind, self.entries), self._header
+        )
+        tail = directory + TRAILER.pack(len(directory), TRAILER_MAGIC)
+        length = self.size + len(tail)
+        each = shard_length(length, code.k)
+        padded = each * code.k
+        self._view.release()
+        data = self._data
+        self._data = bytearray()
+        if len(data) < padded:
+            data.extend(bytes(padded - len(data)))
+        del data[padded:]
+        data[self.size : length] = tail
+        return SealedPack(self.id, self.kind, self.generation, data, length, each, tuple(self.entries))
+
+
+assert MAX_DIRECTORY < MAX_RAW_LENGTH  # so that the tail seldom makes the buffer grow
