@@ -1,0 +1,170 @@
+"""The owner's policy: what this node gives to others, and what it takes from them, without asking anybody.
+
+Kept as TOML with two tables, [give] and [take]. Amounts are micro-credits (10^-6 credit), sizes bytes, times epochs.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from peerage.deal.sizes import parse_size
+from peerage.errors import UserError
+from peerage.model import MIB
+from peerage_chain.types import GIB, Offer
+
+AGREEMENT_MIN_BYTES = MIB
+"""The contracts open no smaller agreement."""
+
+U32 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+U63 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+Epochs = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
+Jurisdiction = Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")]
+EntityHash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What this node offers as provider.
+
+    max_bytes_per_member: over all agreements of one client; 0 means no limit. collateral_per_gib: the most this node
+    puts up. min_retention_epochs: the longest retention it promises.
+    """
+
+    capacity_bytes: U63 = 100 * GIB
+    price_per_gib_epoch: U63 = 1_000
+    egress_price_per_gib: U63 = 0
+    collateral_per_gib: U63 = 100_000
+    bandwidth_kib_s: U32 = 1_024
+    max_bytes_per_member: U63 = 0
+    max_term_epochs: Epochs = 8_760
+    min_retention_epochs: U32 = 168
+
+
+class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What this node asks for as client.
+
+    jurisdictions: ISO 3166 codes; an empty allow list allows all that are not denied. legal_entities_deny: the hashes
+    that members show on chain. term_epochs: the term it asks for; providers may offer less.
+    """
+
+    max_price_per_gib_epoch: U63 = 10_000
+    max_egress_price_per_gib: U63 = 10_000
+    jurisdictions_allow: tuple[Jurisdiction, ...] = ()
+    jurisdictions_deny: tuple[Jurisdiction, ...] = ()
+    legal_entities_deny: tuple[EntityHash, ...] = ()
+    min_collateral_per_gib: U63 = 0
+    min_bandwidth_kib_s: U32 = 0
+    min_agreement_bytes: Annotated[int, msgspec.Meta(ge=AGREEMENT_MIN_BYTES, lt=1 << 62)] = GIB
+    term_epochs: Epochs = 8_760
+    min_term_epochs: Epochs = 24
+    retention_epochs: U32 = 168
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    give: Give = Give()
+    take: Take = Take()
+
+    @classmethod
+    def parse(cls, text: str) -> Policy:
+        """From TOML; what is left out has its default. Raises UserError naming the key that is wrong."""
+        try:
+            return msgspec.convert(tomllib.loads(text), cls)
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f"the policy is not TOML: {error}") from error
+        except msgspec.ValidationError as error:
+            raise UserError(f"the policy is wrong: {error}") from error
+
+    def dump(self) -> str:
+        """As TOML that parse() reads back."""
+        lines = []
+        for table, values in self.show().items():
+            lines.append(f"[{table}]")
+            lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
+            lines.append("")
+        return "\n".join(lines)
+
+    def show(self) -> dict[str, dict[str, Any]]:
+        """As plain values, for JSON and for the command line."""
+        return {
+            "give": msgspec.to_builtins(self.give, builtin_types=(tuple,)),
+            "take": msgspec.to_builtins(self.take, builtin_types=(tuple,)),
+        }
+
+    def set(self, key: str, value: str) -> Policy:
+        """A policy with one value changed, from text. Raises UserError for an unknown key or a value that does not fit.
+
+        key: as in "give.capacity_bytes". value: a number; a size as in 2TB for bytes; a comma-separated list.
+        """
+        table, _, name = key.partition(".")
+        if key not in KEYS:
+            raise UserError(f"no policy key {key[:60]!r}; the keys are: {', '.join(KEYS)}")
+        plain = self.show()
+        try:
+            plain[table][name] = _READERS.get(key, _reader_for(name))(value)
+            return msgspec.convert(plain, Policy)
+        except (ValueError, msgspec.ValidationError) as error:
+            raise UserError(f"policy {key}: {_reason(error)}") from error
+
+
+KEYS: tuple[str, ...] = tuple(
+    f"{table}.{name}" for table, kind in (("give", Give), ("take", Take)) for name in kind.__struct_fields__
+)
+"""Every key that `policy set` takes."""
+
+
+def offer_of(policy: Policy) -> Offer:
+    """What this node publishes on chain."""
+    give = policy.give
+    return Offer(
+        capacity=give.capacity_bytes if give.capacity_bytes >= AGREEMENT_MIN_BYTES else 0,
+        price_per_gib_epoch=give.price_per_gib_epoch,
+        egress_price_per_gib=give.egress_price_per_gib,
+        collateral_per_gib=give.collateral_per_gib,
+        bandwidth_kib_s=give.bandwidth_kib_s,
+        min_retention_epochs=give.min_retention_epochs,
+        term_epochs=give.max_term_epochs,
+    )
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text.replace("_", ""))
+    except ValueError:
+        raise ValueError(f"{text[:40]!r} is not a whole number") from None
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part for part in (piece.strip() for piece in text.split(",")) if part)
+
+
+def _jurisdictions(text: str) -> tuple[str, ...]:
+    return tuple(code.upper() for code in _list(text))
+
+
+def _entities(text: str) -> tuple[str, ...]:
+    return tuple(entity.lower().removeprefix("0x") for entity in _list(text))
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "take.jurisdictions_allow": _jurisdictions,
+    "take.jurisdictions_deny": _jurisdictions,
+    "take.legal_entities_deny": _entities,
+    "give.max_bytes_per_member": parse_size,
+}
+
+
+def _reader_for(name: str) -> Callable[[str], Any]:
+    return parse_size if name.endswith("_bytes") else _integer
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    return text.split(" - at ")[0] if isinstance(error, msgspec.ValidationError) else text
+
+
+def _toml(value: Any) -> str:
+    # Values are integers and lists of codes or hex digits (checked), so no string ever needs escaping.
+    return "[" + ", ".join(f'"{item}"' for item in value) + "]" if isinstance(value, tuple | list) else str(value)
