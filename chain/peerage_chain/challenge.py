@@ -1,0 +1,48 @@
+"""Reference derivation of seeds and challenges, for auditors and provers: pure, and independent of the contracts' code.
+
+seed(e)   = XOR over the beats of epoch e-1 of keccak256(abi.encode(link, member))
+index_i   = keccak256(abi.encode(seed, chain id, Proofs, agreement, provider, i)) mod leaves
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eth_hash.auto import keccak
+
+from peerage_chain.typed import address_bytes
+from peerage_chain.types import AgreementId, MemberId
+
+FREEZE_EPOCHS = 2
+"""A challenge of epoch e is over the newest revision of an epoch <= e - 2: older than any link that became public."""
+
+
+def seed_of(beats: Iterable[tuple[MemberId, bytes]]) -> bytes:
+    """The seed that the (member, revealed link) pairs of one epoch make for the next. Order does not matter."""
+    accumulator = 0
+    for member, link in beats:
+        if len(link) != 32:
+            raise ValueError("a link has 32 bytes")
+        accumulator ^= int.from_bytes(keccak(link + member.to_bytes(32, "big")), "big")
+    return accumulator.to_bytes(32, "big")
+
+
+def seed_valid(beats: int, active: int) -> bool:
+    """Whether an epoch with so many beats, of so many active members, makes a seed: two thirds, and at least one."""
+    return beats > 0 and beats * 3 >= active * 2
+
+
+def challenge_indices(
+    seed: bytes, chain_id: int, proofs: str, agreement: AgreementId, provider: MemberId, samples: int, leaves: int
+) -> tuple[int, ...]:
+    """The leaves that a provider must open, in order; duplicates stay. No leaves, no indices."""
+    if leaves == 0:
+        return ()
+    contract = bytes(12) + address_bytes(proofs)
+    prefix = seed + chain_id.to_bytes(32, "big") + contract + agreement + provider.to_bytes(32, "big")
+    return tuple(int.from_bytes(keccak(prefix + i.to_bytes(32, "big")), "big") % leaves for i in range(samples))
+
+
+def word_and_bit(epoch: int) -> tuple[int, int]:
+    """Where the bitmap of proven epochs holds an epoch: (word, bit from the least significant)."""
+    return epoch // 256, epoch % 256
