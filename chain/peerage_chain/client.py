@@ -1,0 +1,167 @@
+"""The chain as a node, a client tool or an auditor sees it: `Chain`, which implements peerage's `Ledger`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from peerage_chain.abi import artifact
+from peerage_chain.codec import offer_values, possession_values
+from peerage_chain.contracts import find_contracts
+from peerage_chain.errors import NotAMember, Reverted
+from peerage_chain.reads import ChainReads
+from peerage_chain.rpc import Rpc
+from peerage_chain.sender import Mined, Sender
+from peerage_chain.typed import agreement_id, enrolment_values, revision_values, terms_values
+from peerage_chain.types import TYPES_VERSION, ZERO32, AgreementId, Enrolment, Offer, Revision, Sample, Terms
+
+MAX_CALLDATA_BYTES = 96 * 1024  # engines take no transaction over 128 KiB
+MAX_SETTLED = 32  # agreements in one settlement
+
+T = TypeVar("T")
+
+
+class Chain(ChainReads):
+    """One endpoint, one deployment, and at most one key to write with. Make it with `connect`, end it with `close`.
+
+    Reads raise ChainUnavailable or Reverted; writes return once mined, and raise Reverted(name, arguments) when a
+    contract refuses, which includes what is recorded already (node/spec/chain.md lists those names).
+    """
+
+    _sender: Sender | None = None
+
+    @classmethod
+    async def connect(
+        cls,
+        rpc_url: str,
+        directory: str | None = None,
+        chain_id: int | None = None,
+        genesis: bytes | None = None,
+        node_key: bytes | None = None,
+    ) -> Chain:
+        """Connect and check chain id, genesis hash and contracts as far as they are given.
+
+        node_key: the 32-byte key that sends; without it everything that writes raises NotAMember. Raises
+        ChainUnavailable, WrongChain, ContractsMissing.
+        """
+        rpc = Rpc(rpc_url)
+        try:
+            contracts = await find_contracts(rpc, directory, chain_id, genesis)
+            chain = cls(contracts)
+            if node_key is not None:
+                chain._sender = Sender(rpc, node_key, chain.chain_id)
+        except BaseException:
+            await rpc.close()
+            raise
+        return chain
+
+    @property
+    def sender_address(self) -> str | None:
+        """The address of the key that writes, if there is one."""
+        return self._sender.address if self._sender else None
+
+    # --- identity ---
+
+    async def enrol(self, enrolment: Enrolment, certificate: bytes, endpoint: str, site: str, signature: bytes) -> None:
+        """Relay an account's delegation to a node key. Refused as AddressTaken once that key was enrolled."""
+        await self._write("Members", "enrol", enrolment_values(enrolment), certificate, endpoint, site, signature)
+
+    async def revoke(self, node: str, signature: bytes) -> None:
+        """Relay an account's signed revocation of a node key. Refused as AlreadyRevoked the second time."""
+        await self._write("Members", "revokeBySig", (TYPES_VERSION, node, ZERO32), signature)
+
+    async def announce(self, endpoint: str, site: str) -> None:
+        """Say where the sending node is reached."""
+        await self._write("Members", "announce", endpoint, site)
+
+    async def publish_offer(self, offer: Offer) -> None:
+        """Publish the member's standing offer."""
+        await self._write("Members", "publishOffer", offer_values(offer))
+
+    # --- the beacon ---
+
+    async def commit_tip(self, tip: bytes) -> None:
+        """Commit to a new hash onion; beats with it count two epochs later."""
+        await self._write("Beacon", "commit", tip)
+
+    async def beat(self, link: bytes) -> None:
+        """Reveal the next link. Refused as AlreadyBeat in the same epoch, BeatsClosed in its second half."""
+        await self._write("Beacon", "beat", link)
+
+    async def stand_down(self, member: int) -> None:
+        """Take a member that has been silent for long out of the quorum."""
+        await self._write("Beacon", "standDown", member)
+
+    # --- agreements ---
+
+    async def open_agreement(self, terms: Terms, client_signature: bytes, provider_signature: bytes) -> AgreementId:
+        """Record an agreement that both signed. Refused as AlreadyOpened the second time."""
+        await self._write("Agreements", "open", terms_values(terms), client_signature, provider_signature)
+        return agreement_id(terms, self.domain)
+
+    async def revise(self, revision: Revision, client_signature: bytes, provider_signature: bytes) -> None:
+        """Record a co-signed revision. Refused as WrongSequence when its number is taken already."""
+        await self._write("Agreements", "revise", revision_values(revision), client_signature, provider_signature)
+
+    # --- proofs and money ---
+
+    async def prove(self, proofs: Sequence[tuple[AgreementId, Sequence[Sample]]]) -> None:
+        """Record proofs for the current epoch, in as many transactions as their size needs, side by side.
+
+        What is proven already is passed over by the contract. A proof that is refused does not hold up the others: each
+        is then sent alone, and the first refusal raised at the end.
+        """
+        method = artifact("Proofs").methods["prove"]
+        values = [possession_values(agreement, samples) for agreement, samples in proofs]
+        groups: list[list[Any]] = []
+        room = 0
+        for value in values:
+            size = len(method.encode([value]))
+            if not groups or size > room:
+                groups.append([])
+                room = MAX_CALLDATA_BYTES
+            groups[-1].append(value)
+            room -= size
+        await _side_by_side(groups, lambda group: self._write("Proofs", "prove", group))
+
+    async def settle(self, ids: Sequence[AgreementId]) -> None:
+        """Settle the closed epochs of these agreements; nothing happens for those with nothing to do."""
+        groups = [list(ids[i : i + MAX_SETTLED]) for i in range(0, len(ids), MAX_SETTLED)]
+        await _side_by_side(groups, lambda group: self._write("Clearing", "settleMany", group))
+
+    async def withdraw(self, amount: int, to: str) -> None:
+        """Send micro-credits out of the member's account; the sending key must be the account's own."""
+        await self._write("Clearing", "withdraw", amount, to)
+
+    async def anchor(self, repository: int, number: int, head: bytes) -> None:
+        """Anchor a head's hash. Refused as NumberNotGrowing once this or a later number is anchored."""
+        await self._write("Anchors", "anchor", repository, number, head)
+
+    async def _write(self, contract: str, method: str, *arguments: Any) -> Mined:
+        if self._sender is None:
+            raise NotAMember("this needs a node key: open the keystore of a member's home first")
+        data = artifact(contract).methods[method].encode(*arguments)
+        return await self._sender.send(self.contracts.addresses[contract], data)
+
+
+async def _side_by_side(groups: Sequence[list[T]], send: Callable[[list[T]], Awaitable[object]]) -> None:
+    """Send all groups at once; a refused group's items again one by one. Raises the first refusal of a single item."""
+    refused: list[Reverted] = []
+
+    async def one(group: list[T]) -> None:
+        try:
+            await send(group)
+        except Reverted as error:
+            if len(group) == 1:
+                refused.append(error)
+                return
+            for item in group:
+                await one([item])
+
+    outcomes = await asyncio.gather(*(one(group) for group in groups), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    if refused:
+        raise refused[0]
