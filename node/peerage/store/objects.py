@@ -1,0 +1,366 @@
+"""What a provider stores for others: plain files in a directory, an SQLite index beside it. Spec: object-store.md.
+
+Every method may be called from any thread and blocks on the disk: an asyncio caller uses `asyncio.to_thread`, except
+for `Upload.write`, which only fills the page cache (bounded by the piece that it is given).
+
+    store = ObjectStore.open(home.objects, home.object_index)
+    store.set_agreement(agreement, owner=client, capacity_bytes=terms.capacity)
+    with store.begin(client, agreement, root, size) as upload:   # refuses whole, before a byte is taken
+        async for piece in body:
+            upload.write(piece)
+        await asyncio.to_thread(upload.commit, root, leaves, subroots, ObjectKind.SHARD)   # durable when it returns
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+
+from peerage.errors import LocalFault
+from peerage.model import LEAF_SIZE, MIB, AgreementId, MemberId, ObjectKind, ShardRoot
+from peerage.ports import Buffer
+from peerage.store.group_commit import GroupCommit
+from peerage.store.object_files import ObjectFiles, ObjectReader, disk_error
+from peerage.store.object_index import Health, NewObject, ObjectIndex
+from peerage.store.reconcile import Reconciliation, reconcile
+from peerage.store.refusals import BadObject, DiskFull, OverCapacity, RevisionConflict, UnknownAgreement, UnknownObject
+from peerage.store.revisions import RevisionBook, SignedRevision
+
+__all__ = ["ObjectReader", "ObjectStore", "Reconciliation", "SignedRevision", "Upload", "Usage"]
+
+RESERVE_BYTES = 256 * MIB
+"""Kept free on the disk whatever was promised: the index, the logs and the system live there too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """capacity_bytes: promised. used_bytes: stored, and being stored now. objects: stored."""
+
+    capacity_bytes: int
+    used_bytes: int
+    objects: int
+
+
+class Upload:
+    """An object on its way in, from ObjectStore.begin. Leaving the `with` block without commit() removes it.
+
+    One thread at a time.
+    """
+
+    def __init__(
+        self, store: ObjectStore, owner: MemberId, agreement: AgreementId, root: ShardRoot, size: int, extra: int
+    ) -> None:
+        """extra: bytes that it adds to the agreement's use (none if it is stored already)."""
+        self.extra = extra
+        self.owner = owner
+        self.agreement = agreement
+        self.root = root
+        self.size = size
+        self.written = 0
+        self._store = store
+        self.path, self._fd = store._files.create()
+
+    def write(self, piece: Buffer) -> None:
+        """Append a piece. Raises BadObject past the announced size, DiskFull; either ends the upload."""
+        self._check_open()
+        if self.written + len(piece) > self.size:
+            self.abort()
+            raise BadObject(f"more bytes came than the announced {self.size}")
+        view = memoryview(piece)
+        try:
+            while view:
+                count = self._store._write(self._fd, view)
+                view = view[count:]
+                self.written += count
+        except OSError as error:
+            self.abort()
+            raise disk_error(error) from error
+
+    def commit(
+        self,
+        root: ShardRoot,
+        leaves: int,
+        subroots: bytes,
+        kind: ObjectKind = ObjectKind.SHARD,
+        repository: int = 0,
+        number: int = 0,
+    ) -> None:
+        """Make the object durable and count it; ends the upload. root, leaves, subroots: computed from the bytes.
+
+        Committing what is stored already succeeds, and replaces a damaged copy. Raises BadObject if root or size is
+        not the announced one, UnknownAgreement if it ended meanwhile, DiskFull; then nothing counts.
+        """
+        self._check_open()
+        try:
+            if root != self.root:
+                raise BadObject("the bytes have another root than announced")
+            if self.written != self.size or leaves * LEAF_SIZE != self.size:
+                raise BadObject(f"{self.written} bytes in {leaves} leaves came, {self.size} bytes were announced")
+            try:
+                os.fdatasync(self._fd)
+            except OSError as error:
+                raise disk_error(error) from error
+            row = NewObject(
+                self.agreement, root, self.owner, kind, repository, number, self.size, leaves, subroots, time.time_ns()
+            )
+            self._store._commits.commit((self, row))
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Forget the upload; harmless after commit() or abort()."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+            self.path.unlink(missing_ok=True)  # not there any more once it is committed
+            self._store._end(self)
+
+    def _check_open(self) -> None:
+        if self._fd < 0:
+            raise BadObject("the upload has ended")
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.abort()
+
+
+class ObjectStore:
+    """See the module. One process at a time, which the home's lock ensures. `revisions`: see RevisionBook."""
+
+    def __init__(
+        self, directory: Path, index: Path, reserve_bytes: int, write: Callable[[int, Buffer], int] = os.write
+    ) -> None:
+        """write: for tests that play a failing disk."""
+        self._files = ObjectFiles(directory)
+        self._index = ObjectIndex(index)
+        self._reserve_bytes = reserve_bytes
+        self._write = write
+        self._lock = Lock()
+        self._uploads: set[Upload] = set()
+        self._commits: GroupCommit[tuple[Upload, NewObject]] = GroupCommit(self._commit_batch)
+        self.revisions = RevisionBook(self._index)
+        self.reconciliation = reconcile(self._files, self._index)
+        self._used: dict[AgreementId, int] = dict(
+            self._index.all("SELECT agreement, sum(size) FROM objects GROUP BY agreement")
+        )
+
+    @classmethod
+    def open(cls, directory: Path, index: Path, reserve_bytes: int = RESERVE_BYTES) -> ObjectStore:
+        """Open or create, and tidy up after a crash. Raises LocalFault, IntegrityError, UnknownVersion."""
+        return cls(directory, index, reserve_bytes)
+
+    def close(self) -> None:
+        """Abort uploads and close the index. Readers stay usable."""
+        for upload in list(self._uploads):
+            upload.abort()
+        self._index.close()
+
+    # Agreements and room
+
+    def set_agreement(self, agreement: AgreementId, owner: MemberId, capacity_bytes: int) -> None:
+        """Keep room for an agreement; again with another capacity to change it. Drops nothing that is stored."""
+        with self._index.transaction() as db:
+            db.execute(
+                "INSERT INTO agreements VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET capacity = excluded.capacity",
+                (agreement, owner, capacity_bytes),
+            )
+
+    def drop_agreement(self, agreement: AgreementId) -> None:
+        """Delete an agreement that is over, with its objects and revisions."""
+        with self._index.transaction() as db:
+            db.execute("DELETE FROM agreements WHERE id = ?", (agreement,))
+        with self._lock:
+            self._used.pop(agreement, None)
+        self._files.remove_agreement(agreement)
+
+    def agreements(self) -> dict[AgreementId, MemberId]:
+        """Every agreement known here, and its client."""
+        return dict(self._index.all("SELECT id, owner FROM agreements"))
+
+    def usage(self, owner: MemberId | None = None, agreement: AgreementId | None = None) -> Usage:
+        """Of one agreement, of one owner's, or of all."""
+        rows = self._index.all(
+            "SELECT id, capacity, (SELECT count(*) FROM objects WHERE agreement = agreements.id) FROM agreements"
+            " WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR id = ?2)",
+            owner,
+            agreement,
+        )
+        ids = {row[0] for row in rows}
+        with self._lock:
+            used = sum(self._used.get(id, 0) for id in ids)
+            used += sum(upload.extra for upload in self._uploads if upload.agreement in ids)
+        return Usage(sum(row[1] for row in rows), used, sum(row[2] for row in rows))
+
+    def room_bytes(self) -> int:
+        """What may still be promised: free disk, less the reserve, less what is promised and not yet stored."""
+        total = self.usage()
+        return max(0, self._free_bytes() - max(0, total.capacity_bytes - total.used_bytes))
+
+    def _free_bytes(self) -> int:
+        with self._lock:
+            coming = sum(upload.size - upload.written for upload in self._uploads)
+        return shutil.disk_usage(self._files.directory).free - self._reserve_bytes - coming
+
+    # Writing
+
+    def begin(self, owner: MemberId, agreement: AgreementId, root: ShardRoot, size: int) -> Upload:
+        """Reserve room for an object of `size` bytes; refuses whole, before any byte is taken.
+
+        Raises UnknownAgreement (not known, or not this owner's), BadObject for an impossible size, OverCapacity,
+        DiskFull.
+        """
+        row = self._index.one("SELECT capacity FROM agreements WHERE id = ? AND owner = ?", agreement, owner)
+        if row is None:
+            raise UnknownAgreement("no such agreement of yours here")
+        if size <= 0 or size % LEAF_SIZE:
+            raise BadObject(f"an object has a positive multiple of {LEAF_SIZE} bytes, not {size}")
+        if len(root) != 32:
+            raise BadObject("a root has 32 bytes")
+        if self._free_bytes() < size:
+            raise DiskFull(f"the disk has no room for {size} bytes: free some, or lower the capacity on offer")
+        extra = 0 if self._index.find_in(agreement, root) else size
+        with self._lock:
+            used = self._used.get(agreement, 0) + sum(u.extra for u in self._uploads if u.agreement == agreement)
+            if used + extra > row[0]:
+                raise OverCapacity(f"{size} bytes are more than the {row[0] - used} left of the agreement's {row[0]}")
+            upload = Upload(self, owner, agreement, root, size, extra)
+            self._uploads.add(upload)
+        return upload
+
+    def _commit_batch(self, batch: Sequence[tuple[Upload, NewObject]]) -> list[Exception | None]:
+        results: list[Exception | None] = list(
+            self._files.publish((upload.path, row.agreement, row.root) for upload, row in batch)
+        )
+        known = self.agreements()
+        for i, (_, row) in enumerate(batch):
+            if results[i] is None and known.get(row.agreement) != row.owner:
+                self._files.remove(row.agreement, row.root)
+                results[i] = UnknownAgreement("the agreement ended meanwhile")
+        placed = [row for (_, row), result in zip(batch, results, strict=True) if result is None]
+        try:
+            new = self._index.insert_objects(placed)
+        except LocalFault:
+            for row in placed:
+                if self._index.find_in(row.agreement, row.root) is None:
+                    self._files.remove(row.agreement, row.root)
+            raise
+        with self._lock:
+            for row, is_new in zip(placed, new, strict=True):
+                if is_new:
+                    self._used[row.agreement] = self._used.get(row.agreement, 0) + row.size
+        return results
+
+    def _end(self, upload: Upload) -> None:
+        with self._lock:
+            self._uploads.discard(upload)
+
+    # Reading
+
+    def has(self, agreement: AgreementId, root: ShardRoot) -> bool:
+        """Whether a good copy is stored under this agreement (then there is no need to take the bytes again)."""
+        row = self._index.find_in(agreement, root)
+        return row is not None and row.health == Health.GOOD
+
+    def open_object(self, owner: MemberId, root: ShardRoot) -> ObjectReader:
+        """Open an object for its owner. Raises UnknownObject, for other owners' too; IntegrityError if damaged."""
+        row = self._index.find(owner, root)
+        if row is None:
+            raise UnknownObject(f"no object {root.hex()[:16]} of yours here")
+        return self._files.open(row.agreement, root, row.size)
+
+    def open_in(self, agreement: AgreementId, root: ShardRoot) -> ObjectReader:
+        """Open an object of an agreement, for proving. Raises UnknownObject, IntegrityError."""
+        row = self._index.find_in(agreement, root)
+        if row is None:
+            raise UnknownObject(f"no object {root.hex()[:16]} under this agreement")
+        return self._files.open(agreement, root, row.size)
+
+    def read(self, owner: MemberId, root: ShardRoot, offset: int, length: int) -> bytes:
+        """A range of an object, for its owner. Raises as open_object; ValueError outside the object."""
+        with self.open_object(owner, root) as reader:
+            return reader.read(offset, length)
+
+    def subroots(self, agreement: AgreementId, root: ShardRoot) -> bytes:
+        """The subroots given at commit. Raises UnknownObject."""
+        row = self._index.one(
+            "SELECT hashes FROM subroots JOIN objects ON objects.id = object WHERE agreement = ? AND root = ?",
+            agreement,
+            root,
+        )
+        if row is None:
+            raise UnknownObject(f"no object {root.hex()[:16]} under this agreement")
+        return bytes(row[0])
+
+    def leaves(self, agreement: AgreementId, roots: Sequence[ShardRoot]) -> list[int]:
+        """Leaf counts of stored objects, in the order asked. Raises UnknownObject naming the first that is not here."""
+        counts = []
+        for root in roots:
+            row = self._index.one("SELECT leaves FROM objects WHERE agreement = ? AND root = ?", agreement, root)
+            if row is None:
+                raise UnknownObject(f"object {root.hex()[:16]} is not stored here: put it again")
+            counts.append(row[0])
+        return counts
+
+    def heads_of(self, owner: MemberId, repository: int) -> list[tuple[int, ShardRoot, int]]:
+        """Good heads kept for a member's repository, newest first: (number, root, bytes)."""
+        return self._index.all(
+            "SELECT DISTINCT number, root, size FROM objects"
+            " WHERE owner = ? AND repository = ? AND kind = 1 AND health = 0 ORDER BY number DESC, id DESC",
+            owner,
+            repository,
+        )
+
+    # Order
+
+    def objects_of(self, agreement: AgreementId) -> list[tuple[ShardRoot, int]]:
+        """(root, leaves) of all objects: those of the newest revision in tree order, then those stored since."""
+        newest = self.revisions.newest(agreement)
+        signed = self.revisions.objects_of(newest) if newest else []
+        listed = {root for root, _ in signed}
+        stored = self._index.all("SELECT root, leaves FROM objects WHERE agreement = ? ORDER BY id", agreement)
+        return signed + [row for row in stored if row[0] not in listed]
+
+    def objects_at(
+        self, agreement: AgreementId, sequence: int, root: bytes | None = None
+    ) -> list[tuple[ShardRoot, int]]:
+        """(root, leaves) under the revision of that number, in tree order; what a proof over it needs.
+
+        root: the revision's root, to tell rivals apart while none is recorded. Raises RevisionConflict if not held.
+        """
+        for revision in reversed(self.revisions.all_of(agreement)):
+            if revision.sequence == sequence and root in (None, revision.root):
+                return self.revisions.objects_of(revision)
+        raise RevisionConflict(f"revision {sequence} is not held here")
+
+    def drop_unrecorded(self, older_than_ns: int) -> list[tuple[AgreementId, ShardRoot]]:
+        """Delete objects stored before that time (Unix, ns) that no revision, pending or recorded, lists."""
+        with self._index.transaction() as db:
+            listed = self.revisions.pending_roots(db)
+            old = db.execute(
+                "SELECT agreement, root, size FROM objects WHERE position IS NULL AND stored_ns < ?", (older_than_ns,)
+            ).fetchall()
+            dropped = [row for row in old if row[:2] not in listed]
+            db.executemany("DELETE FROM objects WHERE agreement = ? AND root = ?", [row[:2] for row in dropped])
+        for agreement, root, size in dropped:
+            with self._lock:
+                self._used[agreement] = self._used.get(agreement, 0) - size
+            self._files.remove(agreement, root)
+        return [row[:2] for row in dropped]
+
+    # Damage
+
+    def mark_damaged(self, agreement: AgreementId, root: ShardRoot) -> None:
+        """Its bytes did not match its root. A new copy (begin … commit) clears it."""
+        self._index.set_health([(agreement, root, Health.CORRUPT)])
+
+    def damaged(self) -> list[tuple[AgreementId, ShardRoot]]:
+        """Objects that are listed but missing or corrupt."""
+        return [(row.agreement, row.root) for row in self._index.rows(damaged=True)]
