@@ -76,16 +76,18 @@ class Sender:
         self._count = 0
         self._counted_at = float("-inf")
 
-    async def send(self, to: str, data: bytes, value: int = 0) -> Mined:
+    async def send(self, to: str, data: bytes, value: int = 0, gas: int | None = None) -> Mined:
         """Send one call and return once it is mined.
+
+        gas: a limit that stands in for the estimate. Sends so started are mined in the order of their starting.
 
         Raises Reverted if the contracts refuse (before or after sending); ChainUnavailable if the chain does not answer
         or no receipt came in time, when the call may or may not take effect later: read the state before repeating.
         """
         for _ in range(ATTEMPTS):
-            gas = await self._estimate(to, data, value)
+            limit = gas if gas is not None else await self._estimate(to, data, value)
             try:
-                flight = await self._launch(to, data, value, gas)
+                flight = await self._launch(to, data, value, limit)
                 try:
                     receipt = await self._await_receipt(flight)
                 finally:
@@ -204,7 +206,7 @@ class Sender:
             return self._count
 
     async def _reason(self, to: str, data: bytes, value: int, receipt: dict[str, Any]) -> ChainFault:
-        """Why a mined transaction failed: the estimate had passed, so the state moved since. Run it again there."""
+        """Why a mined transaction failed, though its estimate may have passed: run it again on that block's state."""
         try:
             await self._rpc.call("eth_call", self._call(to, data, value), receipt["blockNumber"])
         except RpcError as error:

@@ -1,0 +1,244 @@
+"""What a consortium's operator does: deploy, admit, issue credits, suspend. Everything may be run again: what is done
+already is left as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peerage_chain.abi import artifact
+from peerage_chain.contracts import Contracts, find_chain, find_contracts, read
+from peerage_chain.directory import (
+    CREATE2_PROXY,
+    DIRECTORY_SALT,
+    KINDS,
+    create2_address,
+    default_directory,
+    kind_of,
+)
+from peerage_chain.errors import ContractsMissing, Reverted
+from peerage_chain.rpc import Rpc, RpcError
+from peerage_chain.sender import Sender
+from peerage_chain.types import MemberId, Params
+
+PROXY_SIGNER = "0x3fAB184622Dc19b6109349B94811493BF2a45362"
+PROXY_COST_WEI = 10**16
+PROXY_TRANSACTION = (
+    "0xf8a58085174876e800830186a08080b853604580600e600039806000f350fe7fffffffffffffffffffffffffffffffffffffffffffffff"
+    "ffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf31ba0222222222222222222"
+    "2222222222222222222222222222222222222222222222a02222222222222222222222222222222222222222222222222222222222222222"
+)
+"""The CREATE2 proxy's well-known deployment: signed for all chains at once by a key that nobody holds."""
+
+ADMIT_GAS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Parameters of a network beyond `Params`; 0 stands for the contracts' default (node/spec/chain.md)."""
+
+    grace_epochs: int = 0
+    escrow_epochs: int = 0
+    window_epochs: int = 0
+    fail_at: int = 0
+    commit_delay_epochs: int = 0
+    stand_down_after_epochs: int = 0
+    repair_epochs: int = 0
+    min_capacity_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Who asks to be a member. legal_entity: 32 bytes that identify it; jurisdiction: ISO 3166 alpha-2."""
+
+    account: str
+    legal_entity: bytes
+    jurisdiction: str
+    name: str
+
+
+class Operator:
+    """The consortium's role, as the holder of the key that deployed. Make it with `connect`, end it with `close`."""
+
+    def __init__(self, rpc: Rpc, sender: Sender) -> None:
+        self._rpc = rpc
+        self._sender = sender
+        self._contracts: Contracts | None = None
+
+    @classmethod
+    async def connect(
+        cls, rpc_url: str, private_key: bytes, chain_id: int | None = None, genesis: bytes | None = None
+    ) -> Operator:
+        """Connect to a chain, with or without contracts. Raises ChainUnavailable, WrongChain."""
+        rpc = Rpc(rpc_url)
+        try:
+            found, _ = await find_chain(rpc, chain_id, genesis)
+            return cls(rpc, Sender(rpc, private_key, found))
+        except BaseException:
+            await rpc.close()
+            raise
+
+    @property
+    def address(self) -> str:
+        return self._sender.address
+
+    async def close(self) -> None:
+        await self._rpc.close()
+
+    # --- deployment ---
+
+    async def deploy(self, params: Params, tuning: Tuning | None = None) -> Contracts:
+        """Put every contract in its place and list it in the Directory; leaves what is there already.
+
+        params.genesis_time_s 0 means now; samples 0 the default. The parameters are set once: on a configured network
+        they are not compared. Raises ContractsMissing if someone else owns this chain's Directory.
+        """
+        await self._ensure_proxy()
+        directory = default_directory()
+        await self._create(DIRECTORY_SALT, artifact("Directory").creation(), directory)
+        owner = await read(self._rpc, "Directory", directory, "owner")
+        if owner != self.address:
+            raise ContractsMissing(f"the directory at {directory} belongs to {owner}, not to this operator's key")
+        try:
+            await read(self._rpc, "Directory", directory, "params")
+        except Reverted:
+            await self._send("Directory", directory, "configure", _params_values(params, tuning or Tuning()))
+        await asyncio.gather(*(self._place(kind, directory) for kind in KINDS))
+        self._contracts = await find_contracts(self._rpc, directory)
+        return self._contracts
+
+    async def _place(self, kind: str, directory: str) -> None:
+        creation = artifact(kind).creation(directory)
+        salt = kind_of(f"peerage.{kind.lower()}.v1")
+        address = create2_address(salt, creation)
+        await self._create(salt, creation, address)
+        if await read(self._rpc, "Directory", directory, "get", kind_of(kind)) != address:
+            await self._send("Directory", directory, "set", kind_of(kind), address)
+
+    async def _create(self, salt: bytes, creation: bytes, address: str) -> None:
+        if await self._has_code(address):
+            return
+        await self._sender.send(CREATE2_PROXY, salt + creation)
+        if not await self._has_code(address):
+            raise ContractsMissing(f"the chain created no contract at {address}; is its block gas limit too low?")
+
+    async def _ensure_proxy(self) -> None:
+        if await self._has_code(CREATE2_PROXY):
+            return
+        balance = int(await self._rpc.call("eth_getBalance", PROXY_SIGNER, "latest"), 16)
+        try:
+            if balance < PROXY_COST_WEI:
+                await self._sender.send(PROXY_SIGNER, b"", value=PROXY_COST_WEI - balance)
+            await self._rpc.call("eth_sendRawTransaction", PROXY_TRANSACTION)
+        except (RpcError, Reverted) as error:
+            raise ContractsMissing(f"{_NO_PROXY} ({error})") from None
+        for _ in range(300):
+            if await self._has_code(CREATE2_PROXY):
+                return
+            await asyncio.sleep(0.1)
+        raise ContractsMissing(_NO_PROXY)
+
+    async def _has_code(self, address: str) -> bool:
+        return await self._rpc.call("eth_getCode", address, "latest") not in ("0x", "", None)
+
+    # --- members ---
+
+    async def admit(self, account: str, legal_entity: bytes, jurisdiction: str, name: str) -> MemberId:
+        """Admit one member and return its number; of an account that is a member already, just that."""
+        return (await self.admit_many([Application(account, legal_entity, jurisdiction, name)]))[0]
+
+    async def admit_many(self, applications: Sequence[Application]) -> list[MemberId]:
+        """Admit members side by side; new ones are numbered in the order given."""
+        contracts = await self._deployed()
+        known = await self._ids(contracts, applications)
+        await asyncio.gather(
+            *(
+                self._send(
+                    "Members",
+                    contracts.addresses["Members"],
+                    "admit",
+                    a.account,
+                    a.legal_entity,
+                    _jurisdiction(a.jurisdiction),
+                    a.name,
+                    gas=ADMIT_GAS,
+                )
+                for a, id in zip(applications, known, strict=True)
+                if id == 0
+            )
+        )
+        return [MemberId(id) for id in await self._ids(contracts, applications)]
+
+    async def _ids(self, contracts: Contracts, applications: Sequence[Application]) -> list[int]:
+        return await contracts.read_many([("Members", "memberOfAccount", (a.account,)) for a in applications])
+
+    async def suspend(self, member: MemberId) -> None:
+        """End a member's writes and new agreements. Refused as WrongStatus if it is suspended already."""
+        contracts = await self._deployed()
+        await self._send("Members", contracts.addresses["Members"], "suspend", member)
+
+    async def reinstate(self, member: MemberId) -> None:
+        """Take a suspension back. Refused as WrongStatus if there is none."""
+        contracts = await self._deployed()
+        await self._send("Members", contracts.addresses["Members"], "reinstate", member)
+
+    # --- credits ---
+
+    async def mint_and_deposit(self, member: MemberId, amount: int) -> None:
+        """Issue micro-credits into a member's account. Each call adds: look at the balance before repeating one."""
+        await self.fund({member: amount})
+
+    async def fund(self, amounts: Mapping[MemberId, int]) -> None:
+        """Issue micro-credits into several members' accounts."""
+        contracts = await self._deployed()
+        credit, clearing = contracts.addresses["Credit"], contracts.addresses["Clearing"]
+        total = sum(amounts.values())
+        await asyncio.gather(
+            self._send("Credit", credit, "mint", self.address, total),
+            self._send("Credit", credit, "approve", clearing, total),
+        )
+        await asyncio.gather(
+            *(self._send("Clearing", clearing, "depositFor", member, amount) for member, amount in amounts.items())
+        )
+
+    # --- plumbing ---
+
+    async def _deployed(self) -> Contracts:
+        if self._contracts is None:
+            self._contracts = await find_contracts(self._rpc)
+        return self._contracts
+
+    async def _send(self, contract: str, address: str, method: str, *arguments: Any, gas: int | None = None) -> None:
+        data = artifact(contract).methods[method].encode(*arguments)
+        await self._sender.send(address, data, gas=gas)
+
+
+_NO_PROXY = (
+    f"the chain lacks the CREATE2 proxy {CREATE2_PROXY} and it could not be deployed: put it into the genesis file, "
+    f"or fund {PROXY_SIGNER} with 0.01 of the chain's coin"
+)
+
+
+def _jurisdiction(code: str) -> bytes:
+    if len(code) != 2 or not code.isascii() or not code.isalpha() or not code.isupper():
+        raise ValueError("a jurisdiction is an ISO 3166 alpha-2 code such as FR")
+    return code.encode()
+
+
+def _params_values(params: Params, tuning: Tuning) -> tuple[int, ...]:
+    """The Directory's Params in its order."""
+    return (
+        params.epoch_s,
+        params.genesis_time_s,
+        params.samples,
+        tuning.grace_epochs,
+        tuning.escrow_epochs,
+        tuning.window_epochs,
+        tuning.fail_at,
+        tuning.commit_delay_epochs,
+        tuning.stand_down_after_epochs,
+        tuning.repair_epochs,
+        tuning.min_capacity_bytes,
+    )
