@@ -1,1 +1,1 @@
-"""Cutting files into chunks."""
+"""Cutting files into content-defined chunks. Pure. Normative: node/spec/chunking.md."""

@@ -1,0 +1,94 @@
+"""FastCDC over a file, in windows: the chunks are those of the whole file, and no chunk is copied.
+
+The gear table is seeded from the repository key, so that chunk lengths do not reveal known files to who knows only the
+public table. Normative: node/spec/chunking.md.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+from pyfastcdc import FastCDC
+
+from peerage.model import KIB, MIB
+
+MIN = 256 * KIB
+"""No chunk but a file's last is smaller; a file smaller than this is one chunk."""
+AVG = 1 * MIB
+MAX = 4 * MIB
+NORMALIZATION: Literal[2] = 2
+"""FastCDC's normalized chunking level."""
+WINDOW = 2 * MAX
+"""Bytes read at a time; a chunk keeps its window alive, so memory is bounded by the windows in use."""
+
+_SEED_MASK = 2**63 - 1
+"""pyfastcdc shifts the seed left by one and takes no larger one."""
+
+_local = threading.local()
+
+
+class Readable(Protocol):
+    """What is cut if it is not a file descriptor: readinto() as of a raw or buffered binary file."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None: ...
+
+
+def cut(source: int | Readable, seed: int) -> Iterator[bytes | memoryview]:
+    """The chunks of a file, from where it is positioned to its end, lazily and in order; none for an empty file.
+
+    source: a descriptor open for reading, or an object with readinto(). seed: RepositoryKey.cut_seed. Chunks stay valid
+    for as long as they are held. OSError from reading passes through.
+    """
+    first = bytearray(MIN)
+    filled = _fill(source, memoryview(first))
+    if filled < MIN:
+        if filled:
+            yield memoryview(first)[:filled]
+        return
+    cutter = _cutter(seed)
+    carry = memoryview(first)
+    while True:
+        window = bytearray(WINDOW)
+        view = memoryview(window)
+        view[: len(carry)] = carry
+        filled = len(carry) + _fill(source, view[len(carry) :])
+        ended = filled < WINDOW
+        start = 0
+        # A window is cut in one go: the cutter is the thread's, and another file may be cut between two chunks.
+        for length in [chunk.length for chunk in cutter.cut_buf(view[:filled])]:
+            # Only the end of the file ends a chunk early: what the end of a window cut off is cut again with the next.
+            if start + length == filled and not ended:
+                break
+            yield view[start : start + length]
+            start += length
+        if ended:
+            return
+        carry = view[start:filled]
+
+
+def _fill(source: int | Readable, view: memoryview) -> int:
+    """Bytes read into view: all of it, or fewer at the end of the file."""
+    filled = 0
+    while filled < len(view):
+        rest = view[filled:]
+        count = os.readv(source, [rest]) if isinstance(source, int) else source.readinto(rest)
+        if not count:
+            break
+        filled += count
+    return filled
+
+
+def _cutter(seed: int) -> FastCDC:
+    """This thread's cutter for a seed; making one costs more than cutting a small file."""
+    cutters: dict[int, FastCDC] | None = getattr(_local, "cutters", None)
+    if cutters is None:
+        cutters = _local.cutters = {}
+    cutter = cutters.get(seed)
+    if cutter is None:
+        cutter = FastCDC(AVG, min_size=MIN, max_size=MAX, normalized_chunking=NORMALIZATION, seed=seed & _SEED_MASK)
+        cutters.clear()
+        cutters[seed] = cutter
+    return cutter
