@@ -1,0 +1,264 @@
+"""Calls to other members' nodes: implements peerage.ports.Peers over mutually authenticated TLS.
+
+Every request may be repeated without harm (objects are named by their root, a co-signature is remembered), so a call is
+tried again when a connection broke or the peer was busy. What a peer signs is checked before it is believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+import aiohttp
+
+from peerage.errors import PeerFault, PeerRefused, PeerUnavailable
+from peerage.model import KIB, LEAF_SIZE, AgreementId, MemberId, ObjectKind, Receipt, ShardRoot
+from peerage.net.calls import Call, Traffic, exchange
+from peerage.net.membership import Membership, NowSeconds, Roster
+from peerage.net.requests import KIND_NAMES
+from peerage.net.tls import TlsIdentity, fingerprint
+from peerage.ports import Buffer
+from peerage.wire import limits
+from peerage.wire.messages import (
+    CosignAnswer,
+    CosignRequest,
+    HeadList,
+    Hello,
+    M,
+    ObjectPage,
+    Proposal,
+    ProposalAnswer,
+    ReceiptBody,
+    RevisionBody,
+    TermsBody,
+    decode,
+    encode,
+)
+from peerage.wire.refusals import TRANSIENT, Refusal
+from peerage_chain.typed import Domain, receipt_digest, recover, revision_digest, terms_digest
+from peerage_chain.types import NodeInfo, Revision, Terms
+
+R = TypeVar("R")
+
+CONNECTIONS_PER_PEER = 8
+TRIES = 4
+BACKOFF_S = 0.2
+"""Before the second try; doubled before each further one."""
+
+
+class PeerClient:
+    """Implements ports.Peers. One event loop; close it, or use it as an async context manager.
+
+    Raises, from every call: PeerUnavailable (not reached, or too slow), PeerRefused (with the peer's code),
+    PeerFault (it broke the protocol).
+    """
+
+    def __init__(
+        self,
+        identity: TlsIdentity,
+        roster: Roster,
+        now_s: NowSeconds,
+        domain: Domain,
+        idle_s: float = limits.IDLE_S,
+    ) -> None:
+        self._identity = identity
+        self._membership = Membership(roster, now_s)
+        self._domain = domain
+        self._idle_s = idle_s
+        self._session: aiohttp.ClientSession | None = None
+        self._contexts: dict[bytes, ssl.SSLContext] = {}
+        self._traffic: dict[MemberId, Traffic] = {}
+
+    @property
+    def traffic(self) -> Mapping[MemberId, Traffic]:
+        """Bytes of bodies exchanged with each member since the start; live objects, not copies."""
+        return self._traffic
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def __aenter__(self) -> PeerClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- ports.Peers --------------------------------------------------------------------------------------------------
+
+    async def propose(self, member: MemberId, terms: Terms) -> tuple[Terms, bytes | None]:
+        """See ports.Peers. Of an acceptance, the signature is a live node key's of the provider, over these terms."""
+        body = encode(Proposal(TermsBody.of(terms)))
+        answer = await self._ask(member, ProposalAnswer, Call("POST", "/v1/proposals", body))
+        answered = _checked(member, answer.terms.terms)
+        if answer.signature is None:
+            return answered, None
+        signature = bytes.fromhex(answer.signature)
+        if answered != terms:
+            raise PeerFault(f"member {member} signed other terms than were proposed", member)
+        self._check_signature(member, terms_digest(terms, self._domain), signature, "the terms")
+        return answered, signature
+
+    async def put_object(
+        self,
+        member: MemberId,
+        agreement: AgreementId,
+        root: ShardRoot,
+        data: Buffer,
+        kind: ObjectKind = ObjectKind.SHARD,
+        repository: int = 0,
+        number: int = 0,
+    ) -> Receipt:
+        """See ports.Peers. data is sent without a copy and must not change until this returns."""
+        size = len(memoryview(data).cast("B"))
+        params = {"kind": KIND_NAMES[kind]}
+        if kind == ObjectKind.HEAD:
+            params |= {"repository": str(repository), "number": str(number)}
+        call = Call(
+            "PUT",
+            f"/v1/agreements/{agreement.hex()}/objects/{root.hex()}",
+            data,
+            params,
+            content_type="application/octet-stream",
+            invited=size > 256 * KIB,  # below that a round trip costs more than the bytes
+        )
+        receipt = (await self._ask(member, ReceiptBody, call)).receipt()
+        if (receipt.agreement, receipt.root, receipt.leaves * LEAF_SIZE) != (agreement, root, size):
+            raise PeerFault(f"member {member} signed for another object than it was sent", member)
+        digest = receipt_digest(agreement, root, receipt.leaves, receipt.epoch, self._domain)
+        self._check_signature(member, digest, receipt.signature, "the receipt")
+        return receipt
+
+    async def cosign(
+        self, member: MemberId, revision: Revision, appended: Sequence[ShardRoot], client_signature: bytes
+    ) -> bytes:
+        """See ports.Peers. The signature is a live node key's of the provider, over this revision."""
+        request = CosignRequest(RevisionBody.of(revision), [root.hex() for root in appended], client_signature.hex())
+        call = Call("POST", f"/v1/agreements/{revision.agreement.hex()}/revisions", encode(request))
+        answer = await self._ask(member, CosignAnswer, call)
+        signature = bytes.fromhex(answer.signature)
+        self._check_signature(member, revision_digest(revision, self._domain), signature, "the revision")
+        return signature
+
+    async def get_object(self, member: MemberId, root: ShardRoot, offset: int = 0, length: int | None = None) -> bytes:
+        """See ports.Peers. The bytes are as the peer sent them: check their root, or their tags, before use."""
+        whole = offset == 0 and length is None
+        if length == 0:
+            return b""
+        last = "" if length is None else str(offset + length - 1)
+        call = Call(
+            "GET",
+            f"/v1/objects/{root.hex()}",
+            byte_range=None if whole else f"bytes={offset}-{last}",
+            limit=limits.OBJECT_MAX_BYTES if length is None else length,
+        )
+        data = await self._exchange(member, call)
+        if length is not None and len(data) != length:
+            raise PeerFault(f"member {member} sent {len(data)} bytes where {length} were asked for", member)
+        return data
+
+    async def list_objects(self, member: MemberId, agreement: AgreementId) -> list[tuple[ShardRoot, int]]:
+        """See ports.Peers."""
+        path = f"/v1/agreements/{agreement.hex()}/objects"
+        objects: list[tuple[ShardRoot, int]] = []
+        while True:
+            page = await self._ask(member, ObjectPage, Call("GET", path, params={"start": str(len(objects))}))
+            objects += [(ShardRoot(bytes.fromhex(root)), leaves) for root, leaves in page.objects]
+            if len(objects) >= page.total:
+                return objects
+            if page.start != len(objects) - len(page.objects) or not page.objects:
+                raise PeerFault(f"member {member} lists objects that do not follow each other", member)
+
+    async def list_heads(self, member: MemberId, repository: int) -> list[tuple[int, ShardRoot, int]]:
+        """See ports.Peers."""
+        answer = await self._ask(member, HeadList, Call("GET", "/v1/heads", params={"repository": str(repository)}))
+        return [(number, ShardRoot(bytes.fromhex(root)), size) for number, root, size in answer.heads]
+
+    async def hello(self, member: MemberId) -> Hello:
+        """Who answers there, what it speaks, and how much room it has."""
+        answer = await self._ask(member, Hello, Call("GET", "/v1/hello"))
+        if answer.member != member:
+            raise PeerFault(f"the node of member {member} says it is member {answer.member}'s", member)
+        return answer
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+
+    async def _ask(self, member: MemberId, kind: type[M], call: Call) -> M:
+        body = await self._exchange(member, call)
+        return _checked(member, lambda: decode(kind, body))
+
+    async def _exchange(self, member: MemberId, call: Call) -> bytes:
+        """With tries: another node of the member, or the same one a little later."""
+        for attempt in range(TRIES):
+            nodes = [node for node in reversed(self._membership.live_nodes(member)) if node.endpoint]
+            if not nodes:
+                raise PeerUnavailable(f"member {member} has no live node with an endpoint on chain", member)
+            node = nodes[attempt % len(nodes)]
+            last = attempt == TRIES - 1
+            try:
+                return await self._once(member, node, call)
+            except PeerRefused as refused:
+                if last or refused.code not in TRANSIENT:
+                    raise
+            except PeerUnavailable:
+                # A time-out was long already; what broke at once is worth one more try on a fresh connection.
+                if last or (attempt >= 1 and attempt >= len(nodes) - 1):
+                    raise
+            await asyncio.sleep(BACKOFF_S * 2**attempt)
+        raise AssertionError("unreachable")
+
+    async def _once(self, member: MemberId, node: NodeInfo, call: Call) -> bytes:
+        if self._session is None:
+            self._session = _new_session()
+        try:
+            context = self._context_for(node.certificate)
+        except ValueError as error:
+            raise PeerFault(f"the certificate of member {member} on chain cannot be read", member) from error
+        traffic = self._traffic.setdefault(member, Traffic())
+        return await exchange(self._session, context, member, node.endpoint.rstrip("/"), call, traffic, self._idle_s)
+
+    def _context_for(self, certificate: bytes) -> ssl.SSLContext:
+        name = fingerprint(certificate)
+        context = self._contexts.get(name)
+        if context is None:
+            context = self._contexts[name] = self._identity.client_context(certificate)
+        return context
+
+    def _check_signature(self, member: MemberId, digest: bytes, signature: bytes, of_what: str) -> None:
+        try:
+            signer = recover(digest, signature)
+        except ValueError as error:
+            raise PeerFault(f"member {member}'s signature of {of_what} is malformed: {error}", member) from error
+        if not any(node.key == signer for node in self._membership.live_nodes(member)):
+            raise PeerFault(f"{of_what} came signed by {signer}, which is no live node key of member {member}", member)
+
+
+def _new_session() -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        limit=0,
+        limit_per_host=CONNECTIONS_PER_PEER,
+        keepalive_timeout=limits.KEEP_ALIVE_S - 15,  # give a connection up before the peer does
+        use_dns_cache=True,
+        ttl_dns_cache=60,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        read_bufsize=256 * KIB,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.CONNECT_S),
+        trust_env=False,
+    )
+
+
+def _checked(member: MemberId, read: Callable[[], R]) -> R:
+    try:
+        return read()
+    except Refusal as refusal:
+        raise PeerFault(f"member {member} answers with what is {refusal}", member) from refusal
