@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {AgreementState, Revision, Terms} from "../types/Types.sol";
+
+/// @notice An agreement as the chain shows it.
+/// @param revision EIP-712 digest of the newest revision; zero before the first.
+/// @param settledThrough The last epoch that a settlement covered.
+/// @param misses Misses so far. recentMisses: those in the rolling window.
+struct AgreementView {
+    bytes32 id;
+    Terms terms;
+    AgreementState state;
+    uint32 openedEpoch;
+    uint64 sequence;
+    bytes32 revision;
+    bytes32 root;
+    uint64 leaves;
+    uint32 revisedEpoch;
+    uint32 settledThrough;
+    uint256 escrow;
+    uint256 collateral;
+    uint32 misses;
+    uint32 recentMisses;
+}
+
+/// @notice What a challenge in some epoch is about: the sides, whether the agreement is live, and the frozen revision.
+struct Standing {
+    uint32 client;
+    uint32 provider;
+    AgreementState state;
+    uint32 startEpoch;
+    uint32 endEpoch;
+    uint64 sequence;
+    bytes32 root;
+    uint64 leaves;
+}
+
+/// @notice Agreements: terms signed by both sides, their state, and the co-signed revisions of their data.
+interface IAgreements {
+    error UnknownAgreement(bytes32 id);
+    error AlreadyOpened(bytes32 id);
+    /// @notice The signature is not by a key that acts for `member` now.
+    error WrongSigner(uint32 member, address recovered);
+    error SameMember(uint32 member);
+    error OpenTooLate(uint32 openBy, uint32 epoch);
+    error BadTerm(uint32 startEpoch, uint32 endEpoch, uint32 epoch);
+    error TooSmall(uint64 capacity, uint64 minimum);
+    error OverOffer(uint32 provider, uint256 requested, uint256 available);
+    error OverSpendingLimit(address key, uint256 bound, uint256 limit);
+    error CostOutOfRange(uint256 cost);
+    /// @notice The provider has not committed to a hash onion, so it could not beat.
+    error ProviderWithoutTip(uint32 provider);
+    error NotInForce(bytes32 id, AgreementState state);
+    error WrongSequence(bytes32 id, uint64 expected, uint64 given);
+    error WrongPredecessor(bytes32 id, bytes32 expected, bytes32 given);
+    error RevisionExpired(bytes32 id, uint32 expires, uint32 epoch);
+    error TermOver(bytes32 id, uint32 endEpoch, uint32 epoch);
+    error OverCapacity(bytes32 id, uint256 requested, uint64 capacity);
+    error LeavesShrink(bytes32 id, uint64 leaves, uint64 given);
+    error NoTransition(bytes32 id, AgreementState from, AgreementState to);
+
+    event AgreementOpened(
+        bytes32 indexed id,
+        uint32 indexed client,
+        uint32 indexed provider,
+        Terms terms,
+        address clientKey,
+        address providerKey,
+        uint32 epoch
+    );
+    event Revised(
+        bytes32 indexed id,
+        uint64 indexed sequence,
+        bytes32 digest,
+        bytes32 root,
+        uint64 leaves,
+        uint64 bytesUp,
+        uint64 bytesDown,
+        uint32 epoch
+    );
+    event StateChanged(bytes32 indexed id, AgreementState from, AgreementState to);
+
+    /// @notice Opens an agreement: holds the client's escrow and the provider's collateral. Relayed by anyone.
+    /// @param clientSignature EIP-712 signature, 65 bytes, by a key that acts for the client now; likewise the provider's.
+    /// @return id The EIP-712 digest of the terms.
+    function open(Terms calldata terms, bytes calldata clientSignature, bytes calldata providerSignature)
+        external
+        returns (bytes32 id);
+
+    /// @notice Records a co-signed revision. Relayed by anyone. Leaves only grow, up to the capacity.
+    function revise(Revision calldata revision, bytes calldata clientSignature, bytes calldata providerSignature)
+        external;
+
+    /// @notice Moves an agreement along the state table. Clearing only.
+    /// @param spent Of what the client's key bound, the part that was paid. lost: of the provider's, the part forfeited.
+    function transit(bytes32 id, AgreementState to, uint256 spent, uint256 lost) external;
+
+    function get(bytes32 id) external view returns (AgreementView memory);
+
+    /// @notice Many at once; unknown ids come back in state NONE.
+    function list(bytes32[] calldata ids) external view returns (AgreementView[] memory);
+
+    /// @notice Ids of the agreements in which a member is client or provider, oldest first.
+    function agreementsOf(uint32 member) external view returns (bytes32[] memory);
+
+    function count() external view returns (uint256);
+
+    /// @notice Id of the agreement opened as number `index`, from 0.
+    function at(uint256 index) external view returns (bytes32);
+
+    /// @notice The newest revision recorded in epoch - 2 or before: what a challenge in `epoch` is over.
+    function frozen(bytes32 id, uint32 epoch) external view returns (bytes32 root, uint64 leaves, uint64 sequence);
+
+    /// @notice What `Proofs` needs to judge a proof made in `epoch`.
+    function standing(bytes32 id, uint32 epoch) external view returns (Standing memory);
+
+    /// @notice What `Clearing` needs to settle.
+    function termsOf(bytes32 id) external view returns (Terms memory terms, AgreementState state);
+
+    /// @notice The frozen leaf counts of the epochs from `from` to before `to`.
+    function leavesOver(bytes32 id, uint32 from, uint32 to) external view returns (uint64[] memory);
+
+    /// @notice EIP-712 digest of the newest recorded revision; zero before the first.
+    function revisionDigest(bytes32 id) external view returns (bytes32);
+
+    /// @notice EIP-712 digest that both sides sign; for terms, the agreement's id.
+    function digestOfTerms(Terms calldata terms) external view returns (bytes32);
+
+    function digestOfRevision(Revision calldata revision) external view returns (bytes32);
+
+    /// @notice Bytes that a provider has promised in agreements in force.
+    function promised(uint32 provider) external view returns (uint256);
+
+    /// @notice Micro-credits that a key has bound: spent or lost, or promised in agreements in force.
+    function boundBy(address key) external view returns (uint256);
+}

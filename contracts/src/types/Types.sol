@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+/// Value types that the contracts share. Amounts are micro-credits (10^-6 credit), sizes bytes, times epochs, unless a
+/// name says otherwise. Members are numbered from 1; an agreement's id is the EIP-712 digest of its terms.
+
+/// @dev The version that every signed type carries in its first field.
+uint16 constant TYPES_VERSION = 1;
+
+/// @dev Bytes of a leaf, the unit of a proof and of billing.
+uint256 constant LEAF_SIZE = 1024;
+
+/// @notice The network's parameters; set once, in the Directory. A zero stands for the default, where there is one.
+/// @param epochSeconds Seconds of an epoch. No default.
+/// @param genesisTime Unix seconds at which epoch 0 begins. Default: the block that sets it.
+/// @param samples Leaves that a proof opens. Default 8.
+/// @param graceEpochs Epochs that a client has to pay before an agreement lapses. Default 16.
+/// @param escrowEpochs Epochs of full capacity that the escrow covers ahead. Default 32.
+/// @param windowEpochs Length of the rolling window of misses, in judged epochs, at most 64. Default 16.
+/// @param failAt Misses in the window that fail an agreement. Default 6.
+/// @param commitDelay Epochs until a committed hash onion takes effect, at least 2. Default 2.
+/// @param standDownAfter Epochs without a beat after which a member no longer counts for the quorum. Default 64.
+/// @param repairEpochs Epochs of pay that re-replication is deemed to cost, on top of reading the data. Default 16.
+/// @param minCapacity Bytes of the smallest agreement. Default 1 MiB.
+struct Params {
+    uint32 epochSeconds;
+    uint64 genesisTime;
+    uint16 samples;
+    uint16 graceEpochs;
+    uint16 escrowEpochs;
+    uint16 windowEpochs;
+    uint16 failAt;
+    uint16 commitDelay;
+    uint16 standDownAfter;
+    uint16 repairEpochs;
+    uint64 minCapacity;
+}
+
+enum MemberStatus {
+    NONE,
+    ACTIVE,
+    SUSPENDED
+}
+
+/// @notice A member's standing offer as provider. capacity 0 means none. Prices are per GiB, for an epoch or for egress.
+struct Offer {
+    uint64 capacity;
+    uint64 pricePerGibEpoch;
+    uint64 egressPricePerGib;
+    uint64 collateralPerGib;
+    uint32 bandwidthKibS;
+    uint32 minRetentionEpochs;
+    uint32 termEpochs;
+}
+
+/// @notice A member's account delegates to a node key (EIP-712). issuedAt and expiresAt are Unix seconds.
+struct Enrolment {
+    uint16 version;
+    address account;
+    address node;
+    bytes32 certificateHash;
+    uint64 issuedAt;
+    uint64 expiresAt;
+    uint64 spendingLimit;
+    bool exclusive;
+    bytes32 extension;
+}
+
+/// @notice A member's account withdraws a delegation (EIP-712).
+struct Revocation {
+    uint16 version;
+    address node;
+    bytes32 extension;
+}
+
+/// @notice What an agreement promises (EIP-712), signed by a key of each side.
+/// @param startEpoch First epoch of the term. endEpoch: the first epoch after it. openBy: last epoch to open it in.
+/// @param renews The agreement that this one continues, or zero.
+struct Terms {
+    uint16 version;
+    uint32 client;
+    uint32 provider;
+    uint64 capacity;
+    uint64 pricePerGibEpoch;
+    uint64 egressPricePerGib;
+    uint64 collateral;
+    uint32 minBandwidthKibS;
+    uint32 minRetentionEpochs;
+    uint32 startEpoch;
+    uint32 endEpoch;
+    uint32 openBy;
+    bytes32 salt;
+    bytes32 renews;
+    bytes32 qualityClause;
+    bytes32 extension;
+}
+
+/// @notice The co-signed state of an agreement's data (EIP-712).
+/// @param previous EIP-712 digest of the revision before; zero for the first.
+/// @param bytesUp Cumulative traffic, as is bytesDown.
+/// @param expires Last epoch in which it may be recorded; afterwards its number may be used again.
+struct Revision {
+    uint16 version;
+    bytes32 agreement;
+    uint64 sequence;
+    bytes32 previous;
+    bytes32 root;
+    uint64 leaves;
+    uint64 bytesUp;
+    uint64 bytesDown;
+    uint32 expires;
+    bytes32 extension;
+}
+
+enum AgreementState {
+    NONE,
+    ACTIVE,
+    GRACE,
+    LAPSED,
+    FAILED,
+    ENDED
+}
+
+/// @notice One opened leaf. The path goes from the leaf up: siblings[i] with its leaf count counts[i]; bit i of lefts is
+/// set when that sibling is the LEFT child.
+struct Sample {
+    bytes leaf;
+    bytes32[] siblings;
+    uint64[] counts;
+    uint256 lefts;
+}
+
+/// @notice The answer to one agreement's challenge: one sample per challenged index, in order.
+struct Possession {
+    bytes32 agreement;
+    Sample[] samples;
+}
