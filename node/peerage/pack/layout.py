@@ -5,8 +5,8 @@
     directory  …    AES-256-GCM, counter DIRECTORY_ORDINAL, associated data: the header
     trailer    12   length of the sealed directory u32, magic (8)
 
-The directory's plaintext is pack kind u8, count u32, and per blob id (32), kind u8, sealed length u32, raw length u32.
-Order gives each blob's ordinal and offset.
+The directory's plaintext is the pack's kind u8, then per blob a row of id (32), kind u8, sealed length u32, raw length
+u32. Their order gives each blob's ordinal and offset.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ ALGORITHM = 1
 """zstd or stored; AES-256-GCM; keyed BLAKE3 ids; HKDF-SHA256."""
 
 TARGET = 32 * MIB
-"""A pack is closed when it has reached this size."""
-MAX_BLOBS = 1 << 16
-"""Blobs of a pack at most: bounds the directory to 2.7 MB."""
+"""A pack is closed when its size, as PackWriter counts it, has reached this."""
+BLOB_COST = 128
+"""Bytes that each blob counts for beside its own: its rows in the directory, the index and the catalogue."""
+MAX_BLOBS = 1 << 18
+"""Blobs of a pack at most; BLOB_COST closes a pack of tiny blobs before. Bounds the directory to 11 MB."""
 
 HEADER = Struct(">8sHHI32s")
 TRAILER = Struct(">I8s")
-_DIRECTORY_HEAD = Struct(">BI")
-_DIRECTORY_ENTRY = Struct(">32sBII")
-MAX_DIRECTORY = _DIRECTORY_HEAD.size + MAX_BLOBS * _DIRECTORY_ENTRY.size + TAG_SIZE
+_ROW = Struct(">32sBII")
+MAX_DIRECTORY = 1 + MAX_BLOBS * _ROW.size + TAG_SIZE
 MAX_PACK = HEADER.size + TARGET + MAX_RAW_LENGTH + TAG_SIZE + MAX_DIRECTORY + TRAILER.size
 
 FAMILY = {
@@ -44,6 +45,7 @@ FAMILY = {
     BlobKind.INDEX: PackKind.INDEX,
 }
 """The kind of pack that a kind of blob goes into."""
+_KINDS = {kind.value: kind for kind in BlobKind}
 
 
 def encode_header(generation: int, salt: bytes) -> bytes:
@@ -64,39 +66,48 @@ def decode_header(data: bytes | bytearray | memoryview) -> tuple[int, PackId]:
     return generation, PackId(salt)
 
 
+def encode_rows(entries: Sequence[BlobEntry]) -> bytes:
+    """The blobs of a pack, 41 bytes each. Raises ValueError unless all are given, in order: rows have no offsets."""
+    pack = _ROW.pack
+    offset = HEADER.size
+    rows: list[bytes] = []
+    for ordinal, entry in enumerate(entries):
+        if entry.ordinal != ordinal or entry.offset != offset:
+            raise ValueError("a pack's blobs are listed whole and in order")
+        rows.append(pack(entry.id, entry.kind, entry.length, entry.raw_length))
+        offset += entry.length
+    return b"".join(rows)
+
+
+def decode_rows(rows: bytes | memoryview, kind: PackKind) -> tuple[BlobEntry, ...]:
+    """The blobs of a pack of this kind, each placed behind the one before. Raises IntegrityError."""
+    if len(rows) % _ROW.size or len(rows) > MAX_BLOBS * _ROW.size:
+        raise IntegrityError(f"{len(rows)} bytes are no list of a pack's blobs")
+    entries: list[BlobEntry] = []
+    offset = HEADER.size
+    for ordinal, (id_, kind_number, length, raw_length) in enumerate(_ROW.iter_unpack(rows)):
+        blob_kind = _KINDS.get(kind_number)
+        if blob_kind is None or FAMILY[blob_kind] != kind:
+            raise IntegrityError("a pack lists a blob of another family")
+        if raw_length > MAX_RAW_LENGTH or not TAG_SIZE <= length <= raw_length + TAG_SIZE:
+            raise IntegrityError(f"a blob of {length} sealed and {raw_length} plain bytes cannot be")
+        entries.append(BlobEntry(ChunkId(id_), blob_kind, ordinal, offset, length, raw_length))
+        offset += length
+    return tuple(entries)
+
+
 def encode_directory(kind: PackKind, entries: Sequence[BlobEntry]) -> bytes:
-    pack = _DIRECTORY_ENTRY.pack
-    rows = [pack(entry.id, entry.kind, entry.length, entry.raw_length) for entry in entries]
-    return _DIRECTORY_HEAD.pack(kind, len(entries)) + b"".join(rows)
+    return bytes([kind]) + encode_rows(entries)
 
 
 def decode_directory(plain: bytes, blobs_end: int) -> tuple[PackKind, tuple[BlobEntry, ...]]:
     """The pack's kind and blobs. blobs_end: the offset at which the blobs must end. Raises IntegrityError."""
-    if len(plain) < _DIRECTORY_HEAD.size:
-        raise IntegrityError("a pack's directory is cut short")
-    kind_number, count = _DIRECTORY_HEAD.unpack_from(plain)
-    if count > MAX_BLOBS or len(plain) != _DIRECTORY_HEAD.size + count * _DIRECTORY_ENTRY.size:
-        raise IntegrityError(f"a pack's directory of {len(plain)} bytes does not hold {count} blobs")
-    entries: list[BlobEntry] = []
-    offset = HEADER.size
     try:
-        kind = PackKind(kind_number)
-        for ordinal, (id_, blob_kind, length, raw_length) in enumerate(
-            _DIRECTORY_ENTRY.iter_unpack(memoryview(plain)[_DIRECTORY_HEAD.size :])
-        ):
-            check_lengths(length, raw_length)
-            entries.append(BlobEntry(ChunkId(id_), BlobKind(blob_kind), ordinal, offset, length, raw_length))
-            offset += length
-    except ValueError as error:
-        raise IntegrityError(f"a pack's directory is malformed: {error}") from None
-    if any(FAMILY[entry.kind] != kind for entry in entries):
-        raise IntegrityError("a pack's directory lists blobs of another family")
-    if offset != blobs_end:
+        kind = PackKind(plain[0])
+    except (ValueError, IndexError):
+        raise IntegrityError("a pack's directory names no known kind of pack") from None
+    entries = decode_rows(memoryview(plain)[1:], kind)
+    end = entries[-1].offset + entries[-1].length if entries else HEADER.size
+    if end != blobs_end:
         raise IntegrityError("a pack's directory does not cover its blobs")
-    return kind, tuple(entries)
-
-
-def check_lengths(length: int, raw_length: int) -> None:
-    """Raises IntegrityError unless these can be a blob's sealed and raw lengths."""
-    if raw_length > MAX_RAW_LENGTH or not TAG_SIZE <= length <= raw_length + TAG_SIZE:
-        raise IntegrityError(f"a blob of {length} sealed and {raw_length} plain bytes cannot be")
+    return kind, entries

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from peerage.model import BlobEntry, BlobKind, ChunkId, Code, PackId, PackKind
 from peerage.pack.layout import (
+    BLOB_COST,
     FAMILY,
     HEADER,
-    MAX_BLOBS,
-    MAX_DIRECTORY,
     TARGET,
     TRAILER,
     TRAILER_MAGIC,
@@ -50,7 +49,8 @@ class PackWriter:
         self.generation = key.generation
         self.entries: list[BlobEntry] = []
         self.size = HEADER.size
-        """Bytes so far, directory and trailer not counted."""
+        """Bytes so far, and BLOB_COST for each blob; from TARGET on the pack is full."""
+        self._end = HEADER.size
         self._header = encode_header(key.generation, self.id)
         self._cipher = key.pack_cipher(self.id)
         # calloc'ed: pages that a small pack never touches cost nothing.
@@ -61,19 +61,20 @@ class PackWriter:
     @property
     def full(self) -> bool:
         """Whether the pack should be finished now; add() refuses a full pack."""
-        return self.size >= TARGET or len(self.entries) >= MAX_BLOBS
+        return self.size >= TARGET
 
     def add(self, id: ChunkId, kind: BlobKind, raw_length: int, payload: Buffer) -> BlobEntry:
         """Seal one blob. payload: what compress() returned for the raw_length bytes whose id this is."""
         size = len(payload)
         if self.full or FAMILY[kind] != self.kind or size > raw_length or raw_length > MAX_RAW_LENGTH:
             raise ValueError("the blob does not go into this pack")
-        ordinal, offset, length = len(self.entries), self.size, size + TAG_SIZE
+        ordinal, offset, length = len(self.entries), self._end, size + TAG_SIZE
         target = self._view[offset : offset + length]
         self._cipher.encrypt_into(nonce(ordinal), payload, aad(kind, id), target)
         entry = BlobEntry(id, kind, ordinal, offset, length, raw_length)
         self.entries.append(entry)
-        self.size = offset + length
+        self._end = offset + length
+        self.size += length + BLOB_COST
         return entry
 
     def finish(self, code: Code) -> SealedPack:
@@ -82,7 +83,7 @@ class PackWriter:
             nonce(DIRECTORY_ORDINAL), encode_directory(self.kind, self.entries), self._header
         )
         tail = directory + TRAILER.pack(len(directory), TRAILER_MAGIC)
-        length = self.size + len(tail)
+        length = self._end + len(tail)
         each = shard_length(length, code.k)
         padded = each * code.k
         self._view.release()
@@ -91,8 +92,5 @@ class PackWriter:
         if len(data) < padded:
             data.extend(bytes(padded - len(data)))
         del data[padded:]
-        data[self.size : length] = tail
+        data[self._end : length] = tail
         return SealedPack(self.id, self.kind, self.generation, data, length, each, tuple(self.entries))
-
-
-assert MAX_DIRECTORY < MAX_RAW_LENGTH  # so that the tail seldom makes the buffer grow

@@ -93,7 +93,7 @@ class KeyRing(Mapping[int, RepositoryKey]):
         return len(self._keys)
 
     @property
-    def newest(self) -> RepositoryKey:
+    def current(self) -> RepositoryKey:
         """The key for new data. Raises IntegrityError when there is none."""
         if not self._keys:
             raise IntegrityError("there is no repository key to seal with")
