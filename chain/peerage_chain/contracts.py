@@ -30,12 +30,16 @@ class Contracts:
         """The result of a view, decoded by name. Raises Reverted, ChainUnavailable."""
         return await read(self.rpc, contract, self.addresses[contract], method, *arguments)
 
-    async def read_many(self, calls: Sequence[tuple[str, str, tuple[Any, ...]]]) -> list[Any]:
-        """The results of several views in one request: (contract, method, arguments) each. Raises the first refusal."""
+    async def read_many(self, calls: Sequence[tuple[str, str, tuple[Any, ...]]], block: int | None = None) -> list[Any]:
+        """The results of several views in one request: (contract, method, arguments) each. Raises the first refusal.
+
+        block: the state to read, the newest by default; engines keep about the last hundred.
+        """
+        at = "latest" if block is None else hex(block)
         methods = [artifact(contract).methods[method] for contract, method, _ in calls]
         answers = await self.rpc.batch(
             [
-                ("eth_call", [_call(self.addresses[contract], method.encode(*arguments)), "latest"])
+                ("eth_call", [_call(self.addresses[contract], method.encode(*arguments)), at])
                 for (contract, _, arguments), method in zip(calls, methods, strict=True)
             ]
         )

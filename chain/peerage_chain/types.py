@@ -171,6 +171,11 @@ class AgreementInfo:
     collateral: int
     misses: int
 
+    @property
+    def is_live(self) -> bool:
+        """Whether data is kept and may be added under it."""
+        return self.state in LIVE_STATES
+
 
 @dataclass(frozen=True, slots=True)
 class Challenge:

@@ -1,0 +1,162 @@
+"""An audit's evidence: the past from events, the contracts' views of the same block, and where the two disagree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from peerage_chain.challenge import challenge_indices
+from peerage_chain.codec import agreement_of, member_of
+from peerage_chain.history import AgreementPast, History, read_history
+from peerage_chain.judge import Rules, Verdict, agrees, judge
+from peerage_chain.reads import AGREEMENTS_PAGE, ROSTER_PAGE, ChainReads
+from peerage_chain.types import (
+    LIVE_STATES,
+    ZERO32,
+    AgreementId,
+    AgreementInfo,
+    ChainTime,
+    Epoch,
+    MemberId,
+    MemberInfo,
+)
+
+
+@dataclass
+class Evidence:
+    """Everything that a report is made from, all of one block.
+
+    false_epochs: where the contract's seed is not what the revealed links make. false_agreements: where a view, a
+    challenge, a verdict or an amount does not follow from the events.
+    """
+
+    now: ChainTime
+    first: int
+    last: int
+    members: list[MemberInfo]
+    balances: dict[MemberId, int]
+    agreements: dict[AgreementId, AgreementInfo]
+    history: History
+    verdicts: dict[AgreementId, list[Verdict]]
+    false_epochs: set[int]
+    false_agreements: set[AgreementId]
+
+    @property
+    def epochs(self) -> range:
+        return range(self.first, self.last + 1)
+
+    def parties(self, member: int | None) -> list[AgreementPast]:
+        return [
+            past
+            for past in self.history.agreements.values()
+            if member is None or member in (past.terms.client, past.terms.provider)
+        ]
+
+    def within(self, id: AgreementId) -> list[Verdict]:
+        return [v for v in self.verdicts[id] if self.first <= v.epoch <= self.last]
+
+
+async def read_evidence(chain: ChainReads, from_epoch: int | None = None, to_epoch: int | None = None) -> Evidence:
+    """Read the chain up to its newest block, judge everything anew, and compare.
+
+    from_epoch, to_epoch: the epochs asked for, both included; cut to the closed ones.
+    """
+    now = await chain.now()
+    contracts = chain.contracts
+    history = await read_history(contracts, now.block)
+    raw_rules, count = await contracts.read_many([("Directory", "params", ()), ("Members", "count", ())], now.block)
+    rules = Rules(raw_rules["windowEpochs"], raw_rules["failAt"], raw_rules["repairEpochs"])
+    pages = await contracts.read_many(
+        [("Members", "roster", (first, ROSTER_PAGE)) for first in range(1, count + 1, ROSTER_PAGE)], now.block
+    )
+    members = [member_of(raw) for page in pages for raw in page]
+    balances = await contracts.read_many([("Clearing", "balanceOf", (m.id,)) for m in members], now.block)
+    ids = list(history.agreements)
+    views = [
+        agreement_of(raw)
+        for page in await contracts.read_many(
+            [("Agreements", "list", (ids[i : i + AGREEMENTS_PAGE],)) for i in range(0, len(ids), AGREEMENTS_PAGE)],
+            now.block,
+        )
+        for raw in page
+    ]
+    # An epoch is closed once the beats of the next one are.
+    closed_before = now.epoch if not now.beats_open else max(0, now.epoch - 1)
+    evidence = Evidence(
+        now=now,
+        first=max(0, from_epoch or 0),
+        last=min(closed_before - 1, closed_before - 1 if to_epoch is None else to_epoch),
+        members=members,
+        balances={m.id: balance for m, balance in zip(members, balances, strict=True)},
+        agreements={view.id: view for view in views},
+        history=history,
+        verdicts={id: judge(history, past, closed_before, rules) for id, past in history.agreements.items()},
+        false_epochs=set(),
+        false_agreements={id for id, view in zip(ids, views, strict=True) if not _same(history.agreements[id], view)},
+    )
+    for id, past in history.agreements.items():
+        if not agrees(past, evidence.verdicts[id]):
+            evidence.false_agreements.add(id)
+    await _check_challenges(chain, evidence)
+    return evidence
+
+
+def _same(past: AgreementPast, view: AgreementInfo) -> bool:
+    """Whether an agreement's events tell the same as its view."""
+    newest = past.revisions[-1] if past.revisions else None
+    told = (newest.sequence, newest.root, newest.leaves) if newest else (0, ZERO32, 0)
+    escrow = collateral = 0
+    if past.state in LIVE_STATES:
+        escrow = past.escrow_held + past.escrow_funded - sum(s.paid for s in past.settlements)
+        collateral = past.terms.collateral - sum(to_client + burned for to_client, burned in past.penalised.values())
+    return (
+        past.state is view.state
+        and past.terms == view.terms
+        and told == (view.sequence, view.root, view.leaves)
+        and len(past.missed) == view.misses
+        and (escrow, collateral) == (view.escrow, view.collateral)
+    )
+
+
+async def _check_challenges(chain: ChainReads, evidence: Evidence) -> None:
+    """Compare each epoch's seed and challenges, derived from the revealed links, with what the contracts say."""
+    history, block = evidence.history, evidence.now.block
+    wanted: dict[int, list[AgreementId]] = {}
+    for id in evidence.verdicts:
+        for verdict in evidence.within(id):
+            wanted.setdefault(verdict.epoch, []).append(id)
+    epochs = [e for e in evidence.epochs if e in wanted or history.seed(e) is not None]
+    seeds = await chain.contracts.read_many([("Beacon", "seed", (e,)) for e in epochs], block)
+    for epoch, (value, seeded) in zip(epochs, seeds, strict=True):
+        own = history.seed(epoch)
+        if seeded != (own is not None) or (own is not None and own != value):
+            evidence.false_epochs.add(epoch)
+    asked = [(epoch, wanted[epoch]) for epoch in epochs if epoch in wanted]
+    shown = await chain.contracts.read_many([("Proofs", "challenges", (ids, epoch)) for epoch, ids in asked], block)
+    proofs = chain.contracts.addresses["Proofs"]
+    for (epoch, ids), views in zip(asked, shown, strict=True):
+        for id, view in zip(ids, views, strict=True):
+            if not _challenge_follows(chain, evidence, proofs, id, Epoch(epoch), view):
+                evidence.false_agreements.add(id)
+
+
+def _challenge_follows(
+    chain: ChainReads, evidence: Evidence, proofs: str, id: AgreementId, epoch: Epoch, view: dict[str, Any]
+) -> bool:
+    past = evidence.history.agreements[id]
+    frozen, seed = past.frozen(epoch), evidence.history.seed(epoch)
+    if frozen is None or (view["sequence"], view["root"], view["leaves"]) != (
+        frozen.sequence,
+        frozen.root,
+        frozen.leaves,
+    ):
+        return False
+    if view["proven"] != (epoch in past.proven):
+        return False
+    if not view["due"]:  # no seed, or the agreement is over by now
+        return True
+    if seed is None or view["seed"] != seed:
+        return False
+    samples = chain.params.samples
+    own = challenge_indices(seed, chain.chain_id, proofs, id, past.terms.provider, samples, frozen.leaves)
+    return own == tuple(view["indices"])

@@ -1,0 +1,240 @@
+"""The network's past, rebuilt from events alone. Filling it is I/O; everything that is derived from it is pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from peerage_chain.challenge import FREEZE_EPOCHS, seed_of, seed_valid
+from peerage_chain.codec import terms_of
+from peerage_chain.contracts import Contracts
+from peerage_chain.events import Record, read_events
+from peerage_chain.types import AgreementId, AgreementState, Epoch, MemberId, Terms
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A revision as recorded."""
+
+    epoch: Epoch
+    sequence: int
+    root: bytes
+    leaves: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One settlement's own account of itself: epochs first through last."""
+
+    first: Epoch
+    last: Epoch
+    proven: int
+    missed: int
+    voided: int
+    paid: int
+
+
+@dataclass
+class AgreementPast:
+    """What happened to one agreement."""
+
+    id: AgreementId
+    terms: Terms
+    opened_epoch: Epoch
+    state: AgreementState = AgreementState.NONE
+    escrow_held: int = 0
+    escrow_funded: int = 0
+    revisions: list[Recorded] = field(default_factory=list)
+    proven: set[int] = field(default_factory=set)
+    settlements: list[Settlement] = field(default_factory=list)
+    missed: dict[int, int] = field(default_factory=dict)
+    """Settled misses: epoch -> misses in the window, this one included."""
+    penalised: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Epoch -> (micro-credits to the client, burned)."""
+
+    @property
+    def first_epoch(self) -> Epoch:
+        """The first epoch that a settlement looks at."""
+        return max(self.terms.start_epoch, self.opened_epoch)
+
+    @property
+    def settled_before(self) -> Epoch:
+        """The first epoch that no settlement has covered."""
+        return Epoch(self.settlements[-1].last + 1) if self.settlements else self.first_epoch
+
+    def frozen(self, epoch: int) -> Recorded | None:
+        """The revision that a challenge of this epoch is over."""
+        at = bisect_right(self.revisions, epoch - FREEZE_EPOCHS, key=lambda r: r.epoch)
+        return self.revisions[at - 1] if at else None
+
+
+@dataclass
+class History:
+    """Beats, memberships and agreements up to one block."""
+
+    block: int
+    beats: dict[int, dict[MemberId, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    quorums: set[int] = field(default_factory=set)
+    """Epochs whose quorum the contract has reported."""
+    active_from: dict[int, int] = field(default_factory=dict)
+    counted: dict[MemberId, list[tuple[int, bool]]] = field(default_factory=lambda: defaultdict(list))
+    agreements: dict[AgreementId, AgreementPast] = field(default_factory=dict)
+    accounts: dict[MemberId, int] = field(default_factory=lambda: defaultdict(int))
+    """Free micro-credits, added up from every movement."""
+    admitted_block: dict[MemberId, int] = field(default_factory=dict)
+
+    # --- derived ---
+
+    def active_count(self, epoch: int) -> int:
+        """Members that count for an epoch's quorum."""
+        epochs = sorted(self.active_from)
+        at = bisect_right(epochs, epoch)
+        return self.active_from[epochs[at - 1]] if at else 0
+
+    def is_counted(self, member: MemberId, epoch: int) -> bool:
+        """Whether a member counts for an epoch's quorum, so that its silence is a missed beat."""
+        state = False
+        for since, counted in self.counted.get(member, ()):
+            if since <= epoch:
+                state = counted
+        return state
+
+    def has_beat(self, member: MemberId, epoch: int) -> bool:
+        return member in self.beats.get(epoch, ())
+
+    def quorate(self, epoch: int) -> bool:
+        """Whether two thirds of the active members beat in it, by our own count."""
+        return epoch >= 0 and seed_valid(len(self.beats.get(epoch, ())), self.active_count(epoch))
+
+    def valid(self, epoch: int) -> bool:
+        """Whether it has a seed and is quorate itself; otherwise it is void."""
+        return self.quorate(epoch - 1) and self.quorate(epoch)
+
+    def seed(self, epoch: int) -> bytes | None:
+        """The seed that the revealed links make, or None without a quorum before it."""
+        if not self.quorate(epoch - 1):
+            return None
+        return seed_of(self.beats[epoch - 1].items())
+
+
+async def read_history(contracts: Contracts, last_block: int) -> History:
+    """Rebuild the network's past up to a block."""
+    history = History(last_block)
+    wanted: dict[str, list[str]] = {}
+    for contract, event in _HANDLERS:
+        wanted.setdefault(contract, []).append(event)
+    async for record in read_events(contracts, wanted, last_block):
+        _HANDLERS[record.contract, record.event](history, record)
+    return history
+
+
+def _admitted(history: History, record: Record) -> None:
+    history.admitted_block[record.fields["member"]] = record.block
+
+
+def _beat(history: History, record: Record) -> None:
+    f = record.fields
+    history.beats[f["epoch"]][MemberId(f["member"])] = f["link"]
+
+
+def _quorum(history: History, record: Record) -> None:
+    history.quorums.add(record.fields["epoch"])
+
+
+def _active(history: History, record: Record) -> None:
+    f = record.fields
+    history.active_from[f["fromEpoch"]] = f["active"]
+    history.counted[MemberId(f["member"])].append((f["fromEpoch"], f["counted"]))
+
+
+def _opened(history: History, record: Record) -> None:
+    f = record.fields
+    id = AgreementId(f["id"])
+    history.agreements[id] = AgreementPast(id, terms_of(f["terms"]), Epoch(f["epoch"]))
+
+
+def _revised(history: History, record: Record) -> None:
+    f = record.fields
+    history.agreements[f["id"]].revisions.append(Recorded(Epoch(f["epoch"]), f["sequence"], f["root"], f["leaves"]))
+
+
+def _state(history: History, record: Record) -> None:
+    history.agreements[record.fields["id"]].state = AgreementState(record.fields["to"])
+
+
+def _proven(history: History, record: Record) -> None:
+    history.agreements[record.fields["agreement"]].proven.add(record.fields["epoch"])
+
+
+def _held(history: History, record: Record) -> None:
+    f = record.fields
+    history.agreements[f["id"]].escrow_held = f["escrow"]
+    history.accounts[MemberId(f["client"])] -= f["escrow"]
+    history.accounts[MemberId(f["provider"])] -= f["collateral"]
+
+
+def _funded(history: History, record: Record) -> None:
+    past = history.agreements[record.fields["id"]]
+    past.escrow_funded += record.fields["amount"]
+    history.accounts[past.terms.client] -= record.fields["amount"]
+
+
+def _settled(history: History, record: Record) -> None:
+    f = record.fields
+    past = history.agreements[f["id"]]
+    past.settlements.append(
+        Settlement(Epoch(f["from"]), Epoch(f["to"]), f["proven"], f["missed"], f["voided"], f["paid"])
+    )
+    history.accounts[past.terms.provider] += f["paid"]
+
+
+def _missed(history: History, record: Record) -> None:
+    f = record.fields
+    history.agreements[f["id"]].missed[f["epoch"]] = f["inWindow"]
+
+
+def _penalised(history: History, record: Record) -> None:
+    f = record.fields
+    past = history.agreements[f["id"]]
+    past.penalised[f["epoch"]] = (f["toClient"], f["burned"])
+    history.accounts[past.terms.client] += f["toClient"]
+
+
+def _released(history: History, record: Record) -> None:
+    f = record.fields
+    past = history.agreements[f["id"]]
+    history.accounts[past.terms.client] += f["toClient"]
+    history.accounts[past.terms.provider] += f["toProvider"]
+
+
+def _deposited(history: History, record: Record) -> None:
+    history.accounts[MemberId(record.fields["member"])] += record.fields["amount"]
+
+
+def _withdrawn(history: History, record: Record) -> None:
+    history.accounts[MemberId(record.fields["member"])] -= record.fields["amount"]
+
+
+_HANDLERS: dict[tuple[str, str], Callable[[History, Record], None]] = {
+    ("Members", "MemberAdmitted"): _admitted,
+    ("Beacon", "Beat"): _beat,
+    ("Beacon", "QuorumReached"): _quorum,
+    ("Beacon", "ActiveMembersChanged"): _active,
+    ("Agreements", "AgreementOpened"): _opened,
+    ("Agreements", "Revised"): _revised,
+    ("Agreements", "StateChanged"): _state,
+    ("Proofs", "Proven"): _proven,
+    ("Clearing", "Held"): _held,
+    ("Clearing", "EscrowFunded"): _funded,
+    ("Clearing", "Settled"): _settled,
+    ("Clearing", "Missed"): _missed,
+    ("Clearing", "Penalised"): _penalised,
+    ("Clearing", "Released"): _released,
+    ("Clearing", "Deposited"): _deposited,
+    ("Clearing", "Withdrawn"): _withdrawn,
+}
