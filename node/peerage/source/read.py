@@ -168,7 +168,7 @@ def data_extents(fd: int, size: int) -> list[tuple[int, int]]:
 
 
 def changed(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether a file changed, or was replaced, between two stats: what was read may then never have been its content."""
+    """Whether a file changed or was replaced between two stats: what was read may then never have been its content."""
     return (
         before.st_size != after.st_size
         or before.st_mtime_ns != after.st_mtime_ns
