@@ -1,0 +1,137 @@
+"""The agreements in which this node is the provider: as the chain shows them, remembered for when it is away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from peerage.model import AgreementId, MemberId
+from peerage.ports import Ledger
+from peerage.store.objects import ObjectStore
+from peerage.store.refusals import RevisionConflict
+from peerage.wire.refusals import Refusal, RefusalCode
+from peerage_chain.errors import ChainFault, Reverted
+from peerage_chain.types import LIVE_STATES, ZERO32, AgreementInfo, AgreementState, ChainTime, Epoch
+
+FRESH_S = 5.0
+"""What the chain said is believed for so long without asking again."""
+TIME_FRESH_S = 0.5
+UNKNOWN_MAX = 1_000
+
+
+@dataclass(slots=True)
+class _Kept:
+    info: AgreementInfo
+    at_s: float
+
+
+class ProvidedAgreements:
+    """Reads agreements from the chain and keeps the object store in step with them. One event loop."""
+
+    def __init__(self, member: MemberId, ledger: Ledger, store: ObjectStore) -> None:
+        self._member = member
+        self._ledger = ledger
+        self._store = store
+        self._kept: dict[AgreementId, _Kept] = {}
+        self._unknown: dict[AgreementId, float] = {}
+        self._asking: dict[AgreementId, asyncio.Lock] = {}
+        self._time: ChainTime | None = None
+        self._time_at_s = 0.0
+
+    async def time(self) -> ChainTime:
+        """The chain's time; the last known when it is away. Raises Refusal(chain_unavailable) if none is."""
+        if self._time is None or time.monotonic() - self._time_at_s > TIME_FRESH_S:
+            try:
+                self._time = await self._ledger.now()
+            except ChainFault as error:
+                if self._time is None:
+                    raise _chain_away() from error
+            self._time_at_s = time.monotonic()
+        return self._time
+
+    async def get(self, id: AgreementId, fresh: bool = False) -> AgreementInfo:
+        """An agreement in which this node is the provider.
+
+        fresh: as the chain shows it now, nothing remembered. Raises Refusal: no_such_agreement; chain_unavailable if it
+        cannot be asked and is not remembered, or must be fresh.
+        """
+        kept = self._kept.get(id)
+        if not fresh and kept is not None and time.monotonic() - kept.at_s < FRESH_S:
+            return kept.info
+        async with self._asking.setdefault(id, asyncio.Lock()):
+            again = self._kept.get(id)
+            if not fresh and again is not None and again is not kept:
+                return again.info  # asked by another task meanwhile
+            try:
+                return await self._ask(id)
+            except ChainFault as error:
+                if fresh or kept is None:
+                    raise _chain_away() from error
+                kept.at_s = time.monotonic()
+                return kept.info
+            finally:
+                if id not in self._kept:
+                    self._asking.pop(id, None)  # a stranger's guesses are not remembered
+
+    async def _ask(self, id: AgreementId) -> AgreementInfo:
+        # Guessed ids must not become a load on the chain: a no is believed for a while too.
+        if time.monotonic() - self._unknown.get(id, -FRESH_S) < FRESH_S / 5:
+            raise _no_agreement()
+        try:
+            info = await self._ledger.agreement(id)
+        except Reverted as error:
+            self._remember_unknown(id)
+            raise _no_agreement() from error
+        if info.state == AgreementState.NONE or info.terms.provider != self._member:
+            self._remember_unknown(id)
+            raise _no_agreement()
+        await self.take_in(info)
+        return info
+
+    def _remember_unknown(self, id: AgreementId) -> None:
+        if len(self._unknown) >= UNKNOWN_MAX:
+            self._unknown.clear()
+        self._unknown[id] = time.monotonic()
+
+    async def all(self) -> list[AgreementInfo]:
+        """Every agreement that the chain shows with this node as provider, fresh. Raises what the ledger raises."""
+        infos = [a for a in await self._ledger.agreements_of(self._member) if a.terms.provider == self._member]
+        for info in infos:
+            await self.take_in(info)
+        return infos
+
+    async def take_in(self, info: AgreementInfo) -> None:
+        """Remember it, and bring the store in step: room for it, and which revision the chain recorded."""
+        before = self._kept.get(info.id)
+        if before is None or before.info != info:
+            await asyncio.to_thread(self._step, before.info if before else None, info)
+        self._kept[info.id] = _Kept(info, time.monotonic())
+
+    def _step(self, before: AgreementInfo | None, info: AgreementInfo) -> None:
+        store = self._store
+        if before is None and info.state in LIVE_STATES:
+            store.set_agreement(info.id, info.terms.client, info.terms.capacity)
+        if info.revision != ZERO32 and (before is None or before.revision != info.revision):
+            held = store.revisions.get(info.id, info.revision)
+            if held is not None and not held.recorded:
+                try:
+                    store.revisions.mark_recorded(info.id, info.revision)
+                except RevisionConflict:
+                    return  # a predecessor is missing: cosign refuses what would build on it, by name
+
+    def room_needed(self, infos: list[AgreementInfo]) -> int:
+        """Bytes promised in those agreements that are live."""
+        return sum(info.terms.capacity for info in infos if info.state in LIVE_STATES)
+
+    def is_over(self, info: AgreementInfo, now: Epoch) -> bool:
+        """Whether nothing binds this node to keep the data: ended one way or another, and its retention has passed."""
+        return info.state not in LIVE_STATES and now > info.terms.end_epoch + info.terms.min_retention_epochs
+
+
+def _no_agreement() -> Refusal:
+    return Refusal(RefusalCode.NO_SUCH_AGREEMENT, "no such agreement of yours with this node")
+
+
+def _chain_away() -> Refusal:
+    return Refusal(RefusalCode.CHAIN_UNAVAILABLE, "this node cannot reach the chain now: try again later")
