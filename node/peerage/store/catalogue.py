@@ -47,7 +47,9 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_by_pack ON chunks(pack);
 CREATE TABLE files (
   path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
-  inode INTEGER NOT NULL, device INTEGER NOT NULL, depth INTEGER NOT NULL, content BLOB NOT NULL) WITHOUT ROWID;
+  inode INTEGER NOT NULL, device INTEGER NOT NULL, depth INTEGER NOT NULL, content BLOB NOT NULL,
+  run INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE open_runs (run INTEGER PRIMARY KEY);
 CREATE TABLE snapshots (id BLOB PRIMARY KEY, no INTEGER NOT NULL, summary BLOB NOT NULL);
 CREATE TABLE objects (
   agreement BLOB NOT NULL, root BLOB NOT NULL, leaves INTEGER NOT NULL, kind INTEGER NOT NULL,
@@ -76,6 +78,7 @@ class FileState(NamedTuple):
     device: int
     depth: int
     content: bytes
+    run: int
 
 
 class LocalAgreement(NamedTuple):
@@ -271,18 +274,38 @@ class Catalogue:
             for no, k, m in rows:
                 yield no, Code(k, m), shards.get(no, [])
 
+    def agreements_of_stripes(self) -> set[AgreementId]:
+        """The agreements that hold a shard of some stripe."""
+        return {AgreementId(r[0]) for r in self._rows("SELECT DISTINCT agreement FROM shards WHERE provider<>0")}
+
     # -- files -------------------------------------------------------------------------------------------------------
 
     def file_state(self, path: bytes) -> FileState | None:
         with self._lock:
             row = self._db.execute(
-                "SELECT size, mtime_ns, ctime_ns, inode, device, depth, content FROM files WHERE path=?", (path,)
+                "SELECT size, mtime_ns, ctime_ns, inode, device, depth, content, run FROM files WHERE path=?", (path,)
             ).fetchone()
         return None if row is None else FileState(*row)
 
     def set_file_states(self, states: Iterable[tuple[bytes, FileState]]) -> None:
         with self._write() as db:
-            db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?)", [(p, *s) for p, s in states])
+            db.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", [(p, *s) for p, s in states])
+
+    def begin_run(self) -> tuple[int, set[int]]:
+        """Number a backup run: (its number, the runs that never ended, whose file states are not to be trusted)."""
+        with self._write() as db:
+            open_runs = {row[0] for row in db.execute("SELECT run FROM open_runs")}
+            db.execute(
+                "INSERT INTO counters VALUES ('runs',1) ON CONFLICT(name) DO UPDATE SET value=value+1",
+            )
+            run = int(db.execute("SELECT value FROM counters WHERE name='runs'").fetchone()[0])
+            db.execute("INSERT INTO open_runs VALUES (?)", (run,))
+        return run, open_runs
+
+    def end_run(self, run: int) -> None:
+        """All that this run read is stored."""
+        with self._write() as db:
+            db.execute("DELETE FROM open_runs WHERE run=?", (run,))
 
     # -- snapshots and heads -----------------------------------------------------------------------------------------
 
@@ -322,8 +345,8 @@ class Catalogue:
     ) -> None:
         with self._write() as db:
             db.execute(
-                "INSERT INTO agreements VALUES (?,?,?,?,?,?,?) ON CONFLICT(id) DO UPDATE SET capacity=excluded.capacity,"
-                " end_epoch=excluded.end_epoch, live=excluded.live, sequence=excluded.sequence,"
+                "INSERT INTO agreements VALUES (?,?,?,?,?,?,?)"
+                " ON CONFLICT(id) DO UPDATE SET capacity=excluded.capacity, end_epoch=excluded.end_epoch, live=excluded.live, sequence=excluded.sequence,"
                 " revision=excluded.revision",
                 (id, provider, capacity, end_epoch, live, sequence, revision),
             )

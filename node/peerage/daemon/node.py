@@ -1,0 +1,307 @@
+"""The node: it joins, answers peers, keeps its promises and watches its own data, until it is stopped.
+
+Each concern is one small loop over the chain's clock, so that a slow one (a repair) never makes another late (a beat).
+An error in a loop is logged and the loop goes on: nothing here may take the node down but its own start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from peerage.daemon.clock import Clock
+from peerage.daemon.owner import OwnerServer
+from peerage.daemon.verbs import Verbs
+from peerage.deal.policy import Policy, offer_of
+from peerage.errors import LocalFault, PeerageError
+from peerage.flow import enrol
+from peerage.flow.context import NodeContext
+from peerage.flow.prove import beat, prove, settle
+from peerage.flow.provide import Provider
+from peerage.flow.publish import record
+from peerage.flow.repair import repair
+from peerage.flow.watch import watch
+from peerage.keys.keystore import Keystore
+from peerage.keys.onion import Onion
+from peerage.model import AgreementId, Epoch
+from peerage.net.client import PeerClient
+from peerage.net.server import PeerServer
+from peerage.net.tls import TlsIdentity
+from peerage.seal.keys import KeyRing
+from peerage.store.catalogue import Catalogue
+from peerage.store.home import Home
+from peerage.store.objects import ObjectStore
+from peerage_chain import typed
+from peerage_chain.client import Chain
+from peerage_chain.errors import ChainFault, ChainUnavailable
+from peerage_chain.types import ChainTime, MemberInfo, MemberStatus
+
+_CONNECT_EVERY_S = 2.0
+_WORKERS = 4
+
+log = structlog.get_logger()
+
+
+def log_event(event: dict[str, Any]) -> None:
+    """A Report for work that nobody watches: notes and warnings go to the log."""
+    if event["event"] == "warning":
+        log.warning(event["message"])
+    elif event["event"] == "note":
+        log.info(event["message"])
+
+
+Step = Callable[[ChainTime], Awaitable[object]]
+
+
+class Node:
+    """One node on one home. `run` returns only by cancellation, and cleans up."""
+
+    def __init__(self, home: Home, keystore: Keystore) -> None:
+        self._home = home
+        self._keystore = keystore
+        self._config = home.config()
+        self._policy = Policy.parse(home.read_file(home.policy).decode())
+        self._workers = ThreadPoolExecutor(_WORKERS, "work")
+        self._roster: tuple[MemberInfo, ...] = ()
+        self._onion = Onion(keystore.onion_seed)
+        self._proven: set[tuple[AgreementId, Epoch]] = set()
+
+    async def run(self) -> None:
+        verbs = Verbs(self._home, self._read_policy, self._write_policy)
+        owner = OwnerServer(self._home.path, verbs.table())
+        await owner.start()
+        try:
+            chain = await self._connect()
+            async with chain:
+                await self._serve(chain, verbs)
+        finally:
+            await owner.stop()
+            self._workers.shutdown(wait=True, cancel_futures=True)
+
+    # -- start ---------------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> Chain:
+        """The first endpoint that answers; a wrong chain or missing contracts end the node with that error."""
+        config = self._config
+        genesis = bytes.fromhex(config.genesis.removeprefix("0x")) if config.genesis else None
+        told = False
+        while True:
+            for url in config.rpc:
+                try:
+                    return await Chain.connect(
+                        url, config.directory or None, config.chain_id or None, genesis, self._keystore.node_key
+                    )
+                except ChainUnavailable as error:
+                    if not told:
+                        log.warning("waiting for the chain", reason=str(error))
+                        told = True
+            await asyncio.sleep(_CONNECT_EVERY_S)
+
+    async def _serve(self, chain: Chain, verbs: Verbs) -> None:
+        node = typed.address_of(self._keystore.node_key)
+        identity = TlsIdentity(self._keystore.tls_key_pem, self._keystore.certificate_der)
+        clock = Clock(chain.now, chain.params.epoch_s)
+        store = ObjectStore.open(self._home.objects, self._home.object_index)
+        peers = PeerClient(identity, lambda: self._roster, lambda: self._now_s(clock), chain.domain)
+        catalogue = Catalogue(self._home.catalogue)
+        tasks: list[asyncio.Task[None]] = [asyncio.create_task(clock.run())]
+        server: PeerServer | None = None
+        try:
+            await self._until_admitted(chain)
+            provider = Provider(
+                ledger=chain,
+                store=store,
+                policy=self._read_policy,
+                node_key=self._keystore.node_key,
+                domain=chain.domain,
+                member=self._member.id,
+                roster=lambda: self._roster,
+                now_s=lambda: self._now_s(clock),
+            )
+            host, _, port = self._config.listen.rpartition(":")
+            server = PeerServer(provider, identity, self._member.id, lambda: self._roster, lambda: self._now_s(clock))
+            try:
+                bound = await server.start(host.strip("[]"), int(port))
+            except OSError as error:
+                raise LocalFault(
+                    f"cannot listen on {self._config.listen} ({error.strerror}): choose another"
+                ) from error
+            endpoint = self._config.endpoint or f"https://{host}:{bound}"
+            await self._until_enrolled(chain, node, endpoint)
+            context = NodeContext(
+                member=self._member.id,
+                node_key=self._keystore.node_key,
+                domain=chain.domain,
+                catalogue=catalogue,
+                ledger=chain,
+                peers=peers,
+                ring=KeyRing(self._keystore.repository_keys),
+                wrapped_keys=dict(self._keystore.wrapped_keys),
+                policy=self._read_policy,
+                workers=self._workers,
+                entropy=os.urandom,
+                clock_ns=time.time_ns,
+            )
+            verbs.ready(context, clock)
+            log.info("node is up", member=self._member.id, node=node, endpoint=endpoint)
+            for name, step in (
+                ("roster", self._each_block(clock, lambda _: self._refresh_roster(chain))),
+                ("beat", self._beats(chain, clock)),
+                ("offer", self._each_epoch(clock, lambda _: self._offer(chain))),
+                # Four looks an epoch are enough: challenges are fixed before it begins.
+                (
+                    "prove",
+                    self._each_block(
+                        clock, lambda t: self._prove(chain, provider, t), lambda t: max(1, t.epoch_s // 4)
+                    ),
+                ),
+                ("settle", self._each_epoch(clock, lambda time: self._settle(context, time))),
+                ("watch", self._each_epoch(clock, lambda _: self._watch(context, verbs))),
+                ("clean", self._each_epoch(clock, lambda _: provider.refresh())),
+            ):
+                tasks.append(asyncio.create_task(step, name=name))
+            await asyncio.gather(*tasks)
+        finally:
+            verbs.closing()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if server is not None:
+                await server.close()
+            await peers.close()
+            catalogue.close()
+            store.close()
+
+    @property
+    def _member(self) -> MemberInfo:
+        """This node's member on the roster; only after _until_admitted."""
+        return next(m for m in self._roster if m.account == self._config.account)
+
+    async def _until_admitted(self, chain: Chain) -> None:
+        told = False
+        while True:
+            try:
+                await self._refresh_roster(chain)
+            except ChainFault as error:
+                log.warning("cannot read the members", reason=str(error))
+            if any(m.account == self._config.account for m in self._roster):
+                return
+            if not told:
+                log.warning("not a member yet: ask the consortium to admit this account", account=self._config.account)
+                told = True
+            await asyncio.sleep(1)
+
+    async def _until_enrolled(self, chain: Chain, node: str, endpoint: str) -> None:
+        """Relay our enrolment once; afterwards tell the chain where we are when that has changed."""
+        signed = enrol.read_enrolment(self._home)
+        while True:
+            try:
+                await enrol.relay(chain, signed, self._keystore.certificate_der, endpoint, self._config.site)
+                await self._refresh_roster(chain)
+                ours = next((n for n in self._member.nodes if n.key == node), None)
+                if ours is not None and ours.revoked:
+                    raise PeerageError("this node's key was revoked: recover the member from its words")
+                if ours is not None and (ours.endpoint, ours.site) != (endpoint, self._config.site):
+                    await chain.announce(endpoint, self._config.site)
+                return
+            except ChainUnavailable as error:
+                log.warning("cannot enrol yet", reason=str(error))
+                await asyncio.sleep(_CONNECT_EVERY_S)
+
+    # -- loops ---------------------------------------------------------------------------------------------------------
+
+    async def _each_block(self, clock: Clock, step: Step, every: Callable[[ChainTime], int] = lambda _: 1) -> None:
+        """Run `step` again once so many blocks have passed."""
+        block = 0
+        while True:
+            now = await clock.block(block)
+            block = now.block + every(now)
+            await self._guard(step, now)
+
+    async def _each_epoch(self, clock: Clock, step: Step) -> None:
+        epoch = -1
+        while True:
+            now = await clock.next_epoch(epoch)
+            epoch = now.epoch
+            await self._guard(step, now)
+
+    async def _guard(self, step: Step, now: ChainTime) -> None:
+        try:
+            await step(now)
+        except ChainUnavailable as error:
+            log.warning("the chain is away", reason=str(error))
+        except (PeerageError, ChainFault) as error:
+            log.warning("a step failed", kind=type(error).__name__, reason=str(error))
+        except Exception:
+            log.exception("a step failed unexpectedly")
+
+    async def _beats(self, chain: Chain, clock: Clock) -> None:
+        """Beat as early in each epoch as can be; while the window is open, try again."""
+        done = -1
+
+        async def step(now: ChainTime) -> None:
+            nonlocal done
+            if await beat(chain, self._member.id, self._onion, now) or not now.beats_open:
+                done = now.epoch
+
+        while True:
+            await self._guard(step, await clock.next_epoch(done))
+            await asyncio.sleep(0.2)
+
+    async def _prove(self, chain: Chain, provider: Provider, now: ChainTime) -> None:
+        self._proven = {(a, e) for a, e in self._proven if e == now.epoch}
+        await prove(chain, self._member.id, provider, now.epoch, self._proven, self._in_worker, log_event)
+
+    async def _refresh_roster(self, chain: Chain) -> None:
+        self._roster = tuple(await chain.roster())
+
+    async def _offer(self, chain: Chain) -> None:
+        wanted = offer_of(self._read_policy())
+        if self._member.status is MemberStatus.ACTIVE and self._member.offer != wanted:
+            await chain.publish_offer(wanted)
+            log.info("offer published", capacity=wanted.capacity, price=wanted.price_per_gib_epoch)
+
+    async def _settle(self, context: NodeContext, now: ChainTime) -> None:
+        missed = {
+            a.id
+            for a in context.catalogue.agreements()
+            if (checks := context.catalogue.checks(a.id, 1)) and not checks[0].proven
+        }
+        await settle(context.ledger, context.member, now.epoch, missed, log_event)
+
+    async def _watch(self, context: NodeContext, verbs: Verbs) -> None:
+        await watch(context)
+        if verbs.busy:  # a backup publishes by itself, and its stripes are not to be judged half-way
+            return
+        await repair(context, log_event)
+        waiting = await record(context, log_event)
+        if waiting:
+            log.info("records wait for the chain", count=len(waiting))
+
+    # -- small things --------------------------------------------------------------------------------------------------
+
+    async def _in_worker(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, function, *arguments)
+
+    @staticmethod
+    def _now_s(clock: Clock) -> int:
+        """The chain's time for judging expiries; our own only until the chain was read once."""
+        return clock.time.timestamp_s if clock.time is not None else int(time.time())
+
+    def _read_policy(self) -> Policy:
+        return self._policy
+
+    def _write_policy(self, policy: Policy) -> None:
+        self._home.write_file(self._home.policy, policy.dump().encode())
+        self._policy = policy
+
+
+def _quarter(time: ChainTime) -> int:
+    """Blocks between two looks for challenges: four an epoch are enough, they are fixed before it begins."""
+    return max(1, time.epoch_s // 4)

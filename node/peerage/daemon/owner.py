@@ -1,0 +1,116 @@
+"""The owner's interface: a Unix socket in the home, one verb a request, events and a result as JSON lines.
+
+Only the owner can open the socket (its directory is 0700), so there is no token. What a verb raises reaches the
+caller as an error event with its kind and exit code; what is not one of ours is logged whole and told in one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from peerage.errors import EXIT_CHAIN, EXIT_INTERNAL, PeerageError, UserError
+from peerage.flow.context import Report
+from peerage.net.owner_client import SOCKET, socket_path
+from peerage_chain.errors import ChainFault
+
+Verb = Callable[[dict[str, Any], Report], Awaitable[dict[str, Any]]]
+MAX_PARAMETERS = 1 << 20  # bytes
+_EVENT_QUEUE = 256
+
+log = structlog.get_logger()
+
+
+class OwnerServer:
+    """Serves `verbs` on <home>/run/owner.sock."""
+
+    def __init__(self, home: Path, verbs: dict[str, Verb]) -> None:
+        self._home = home
+        self._verbs = verbs
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=MAX_PARAMETERS)
+        app.router.add_post("/v1/{verb}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2)
+        await self._runner.setup()
+        socket = self._home / SOCKET
+        socket.parent.mkdir(mode=0o700, exist_ok=True)
+        socket.unlink(missing_ok=True)
+        with socket_path(self._home) as path:
+            await web.UnixSite(self._runner, path).start()
+        socket.chmod(0o600)
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        (self._home / SOCKET).unlink(missing_ok=True)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["verb"]
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_EVENT_QUEUE)
+        loop = asyncio.get_running_loop()
+
+        def report(event: dict[str, Any]) -> None:
+            loop.call_soon_threadsafe(_offer, events, event)
+
+        writer = asyncio.create_task(_write_events(response, events))
+        try:
+            final = await self._run(name, request, report)
+            await asyncio.sleep(0)  # events reported from other threads arrive first
+            _offer(events, final)
+            await writer
+        finally:
+            writer.cancel()
+        await response.write_eof()
+        return response
+
+    async def _run(self, name: str, request: web.Request, report: Report) -> dict[str, Any]:
+        try:
+            verb = self._verbs.get(name)
+            if verb is None:
+                raise UserError(f"this node knows no verb {name!r}: the command and the daemon differ in version")
+            params = json.loads(await request.text() or "{}")
+            if not isinstance(params, dict):
+                raise UserError("parameters must be a JSON object")
+            return {"event": "result", "result": await verb(params, report)}
+        except json.JSONDecodeError:
+            return _error("the parameters are no JSON", "UserError", UserError.exit_code)
+        except PeerageError as error:
+            return _error(str(error), error.kind, error.exit_code)
+        except ChainFault as error:
+            return _error(str(error), type(error).__name__, EXIT_CHAIN)
+        except Exception as error:
+            log.exception("verb failed", verb=name)
+            message = f"{name} failed inside the daemon ({type(error).__name__}): see its log"
+            return _error(message, "Internal", EXIT_INTERNAL)
+
+
+def _offer(events: asyncio.Queue[dict[str, Any]], event: dict[str, Any]) -> None:
+    if events.full():  # a slow reader loses old progress, not the work
+        events.get_nowait()
+    events.put_nowait(event)
+
+
+async def _write_events(response: web.StreamResponse, events: asyncio.Queue[dict[str, Any]]) -> None:
+    """Write events until the last one: a result or an error."""
+    event: dict[str, Any] = {}
+    while event.get("event") not in ("result", "error"):
+        event = await events.get()
+        await response.write(_line(event))
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, default=str, ensure_ascii=True).encode() + b"\n"
+
+
+def _error(message: str, kind: str, exit_code: int) -> dict[str, Any]:
+    return {"event": "error", "message": " ".join(message.split()), "kind": kind, "exit_code": exit_code}

@@ -1,0 +1,189 @@
+"""What the owner can ask of a running node. Each verb returns what --json prints (node/spec/owner-interface.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from peerage.daemon.clock import Clock
+from peerage.daemon.owner import Verb
+from peerage.deal.policy import Policy
+from peerage.errors import PeerageError, UserError
+from peerage.flow.backup import backup
+from peerage.flow.context import NodeContext, Report
+from peerage.flow.fetch import BlobCache, Fetcher
+from peerage.flow.health import health_of
+from peerage.flow.restore import restore
+from peerage.flow.snapshots import list_directory, summaries
+from peerage.store.home import Home
+from peerage_chain.errors import ChainFault, ChainUnavailable
+from peerage_chain.types import CREDIT, AgreementInfo
+
+
+class Verbs:
+    """The verbs of one node. Those that need the chain or the peers wait until the node has joined."""
+
+    def __init__(self, home: Home, policy: Callable[[], Policy], set_policy: Callable[[Policy], None]) -> None:
+        self._home = home
+        self._policy = policy
+        self._set_policy = set_policy
+        self._context: NodeContext | None = None
+        self._clock: Clock | None = None
+        self._backup = asyncio.Lock()
+        self._closing = False
+
+    def table(self) -> dict[str, Verb]:
+        return {
+            "ping": self._ping,
+            "status": self._status,
+            "backup": self._do_backup,
+            "snapshots": self._snapshots,
+            "ls": self._ls,
+            "restore": self._restore,
+            "agreements": self._agreements,
+            "policy.show": self._show_policy,
+            "policy.set": self._change_policy,
+        }
+
+    def ready(self, context: NodeContext, clock: Clock) -> None:
+        self._context, self._clock = context, clock
+
+    def closing(self) -> None:
+        self._closing, self._context = True, None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a backup is running."""
+        return self._backup.locked()
+
+    @property
+    def _joined(self) -> NodeContext:
+        if self._closing:
+            raise PeerageError("the node is shutting down: start it again with `peerage up`")
+        if self._context is None:
+            raise ChainUnavailable(
+                "the node has not joined yet (chain not reached, or not admitted): see its log, then try again"
+            )
+        return self._context
+
+    async def _ping(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        return {"joined": self._context is not None, "pid": os.getpid()}
+
+    async def _do_backup(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
+        paths = [os.fsencode(p) for p in _strings(params, "paths")]
+        context = self._joined
+        if self._backup.locked():
+            raise UserError("a backup is already running on this node: wait for it to end")
+        async with self._backup:
+            return asdict(await backup(context, paths, report))
+
+    async def _restore(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
+        include = [os.fsencode(p) for p in _strings(params, "include")]
+        target = Path(_string(params, "target"))
+        if not target.is_absolute():
+            raise UserError("the target must be an absolute path")
+        return asdict(await restore(self._joined, _string(params, "snapshot"), target, include, report))
+
+    async def _snapshots(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        return {
+            "snapshots": [
+                {
+                    "id": s.id.hex(),
+                    "time_ns": str(s.time_ns),
+                    "host": s.host,
+                    "paths": [os.fsdecode(p) for p in s.paths],
+                    "files": s.files,
+                    "bytes": s.bytes,
+                }
+                for s in summaries(self._joined)
+            ]
+        }
+
+    async def _ls(self, params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        context = self._joined
+        cache = BlobCache(context, Fetcher(context))
+        return await list_directory(context, cache, _string(params, "snapshot"), str(params.get("path") or ""))
+
+    async def _status(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        context = self._joined
+        health = await context.in_worker(health_of, context.catalogue)
+        clock = self._clock
+        try:
+            balance = credits(await context.ledger.balance(context.member))
+        except ChainFault:
+            balance = ""
+        newest = context.catalogue.newest_head()
+        return {
+            "member": context.member,
+            "health": health.health,
+            "snapshots": context.catalogue.snapshot_count(),
+            "stripes": {
+                "total": health.total,
+                "whole": health.whole,
+                "degraded": health.degraded,
+                "lost": health.lost,
+            },
+            "shards": {"total": health.shards_total, "proven": health.shards_proven},
+            "repaired_shards": health.repaired_shards,
+            "providers": len({a.provider for a in context.catalogue.agreements() if a.live}),
+            "balance": balance,
+            "head": newest[0] if newest else 0,
+            "anchored": bool(newest and newest[3]),
+            "records_waiting": len(context.catalogue.queued_revisions()),
+            "epoch": clock.time.epoch if clock is not None and clock.time is not None else None,
+            "chain_reachable": clock is not None and clock.reachable,
+        }
+
+    async def _agreements(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        context = self._joined
+        return {"agreements": [_shown(a) for a in await context.ledger.agreements_of(context.member)]}
+
+    async def _show_policy(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        return self._policy().show()
+
+    async def _change_policy(self, params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        changed = self._policy().set(_string(params, "key"), _string(params, "value"))
+        self._set_policy(changed)
+        return changed.show()
+
+
+def credits(micro: int) -> str:
+    """Micro-credits as a decimal string of credits, exactly."""
+    return f"{micro // CREDIT}.{micro % CREDIT:06d}"
+
+
+def _shown(a: AgreementInfo) -> dict[str, Any]:
+    return {
+        "id": a.id.hex(),
+        "client": a.terms.client,
+        "provider": a.terms.provider,
+        "state": a.state.name.lower(),
+        "capacity": a.terms.capacity,
+        "leaves": a.leaves,
+        "price_per_gib_epoch": a.terms.price_per_gib_epoch,
+        "start_epoch": a.terms.start_epoch,
+        "end_epoch": a.terms.end_epoch,
+        "sequence": a.sequence,
+        "settled_through": a.settled_through,
+        "misses": a.misses,
+        "escrow": credits(a.escrow),
+        "collateral": credits(a.collateral),
+    }
+
+
+def _string(params: dict[str, Any], name: str) -> str:
+    value = params.get(name)
+    if not isinstance(value, str) or not value:
+        raise UserError(f"the parameter {name} is missing")
+    return value
+
+
+def _strings(params: dict[str, Any], name: str) -> list[str]:
+    value = params.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise UserError(f"the parameter {name} must be a list of strings")
+    return value

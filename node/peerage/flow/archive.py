@@ -1,0 +1,502 @@
+"""walk -> cut -> seal: a tree of files becomes blobs, in threads.
+
+One walker thread lists directories and opens files; workers read, cut, compress and seal. A directory's tree blob is
+made by whichever thread finishes its last child, so nobody waits for anybody, and memory holds only open directories.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from peerage.chunk.cut import MIN, cut
+from peerage.errors import UserError
+from peerage.flow.packer import Packer
+from peerage.model import BlobKind, ChunkId
+from peerage.snapshot.tree import DIRECT_LIMIT, Entry, EntryType, encode_content, encode_tree
+from peerage.source import read as source
+from peerage.store.catalogue import Catalogue, FileState
+
+_OPEN_FILES = 256  # files opened by the walker and not yet taken by a worker
+_BATCH_FILES = 32
+_BATCH_BYTES = 1 << 20
+_RACY_NS = 20_000_000  # a file changed this shortly before it was read may change again unseen: do not trust its times
+
+
+@dataclass(slots=True)
+class Progress:
+    """What has been done so far; read by other threads, so only ever counted up. size, size_read: bytes."""
+
+    files: int = 0
+    directories: int = 0
+    size: int = 0
+    size_read: int = 0
+    current: bytes = b""
+    unreadable: list[tuple[bytes, str]] = field(default_factory=list)
+    changed: list[bytes] = field(default_factory=list)
+
+
+class _Directory:
+    """A directory whose children are still coming. waiting: children not yet done, and the walker itself."""
+
+    __slots__ = ("children", "entry", "parent", "waiting")
+
+    def __init__(self, parent: _Directory | None, entry: Entry) -> None:
+        self.parent = parent
+        self.entry = entry
+        self.children: list[Entry] = []
+        self.waiting = 1
+
+
+@dataclass(slots=True)
+class _File:
+    directory: _Directory
+    entry: Entry
+    path: bytes
+    fd: int
+    before: os.stat_result
+
+
+class Stopped(Exception):
+    """Another part of the backup failed; its error is the one to report."""
+
+
+class Archiver:
+    """Archives source paths into the packers. `run` blocks; call it in a thread.
+
+    Raises UserError for a source path that is not there; a file inside a tree that cannot be read is only listed in
+    `progress`. `stop` makes every thread give up soon.
+    """
+
+    def __init__(
+        self,
+        data: Packer,
+        meta: Packer,
+        catalogue: Catalogue,
+        cut_seed: int,
+        progress: Progress,
+        threads: int,
+        run: int,
+        untrusted: Collection[int],
+    ) -> None:
+        self._data = data
+        self._meta = meta
+        self._catalogue = catalogue
+        self._cut_seed = cut_seed
+        self._progress = progress
+        self._run = run
+        self._untrusted = untrusted
+        self._lock = threading.Lock()
+        self._open = threading.BoundedSemaphore(_OPEN_FILES)
+        self._pool = ThreadPoolExecutor(threads, "archive")
+        self._sealers = ThreadPoolExecutor(threads, "seal")
+        self._batch: list[_File] = []
+        self._batch_bytes = 0
+        self._stopped = False
+        self._error: BaseException | None = None
+        self._links: dict[tuple[int, int], _Links] = {}
+        self._states: list[tuple[bytes, FileState]] = []
+        self._finished = threading.Event()
+        self._root = b""
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._finished.set()
+
+    def run(self, paths: Sequence[bytes]) -> tuple[bytes, bytes]:
+        """Archive absolute `paths`; returns (ids of the root tree's blobs, the prefix that source paths have)."""
+        try:
+            plan = _Plan(paths)
+            top = _Directory(None, Entry(name=b"", type=EntryType.DIRECTORY))
+            self._walk_plan(plan.root, plan.prefix, top)
+            self._submit_batch()
+            self._child_done(top, None)
+            while not self._finished.wait(0.2):
+                if self._error is not None:
+                    raise self._error
+            if self._error is not None:
+                raise self._error
+            if self._stopped:
+                raise Stopped
+            self._save_states()
+            return self._root, plan.prefix
+        except BaseException:
+            self._stopped = True
+            raise
+        finally:
+            self._pool.shutdown(wait=True)
+            self._sealers.shutdown(wait=True)
+
+    # -- the walker --------------------------------------------------------------------------------------------------
+
+    def _walk_plan(self, node: _PlanNode, path: bytes, directory: _Directory) -> None:
+        """Directories above the given paths hold only what leads to these."""
+        parent_fd = source.open_root(path)
+        try:
+            for name, child in sorted(node.children.items()):
+                child_path = path.rstrip(b"/") + b"/" + name
+                if child.children:
+                    entry, _ = source.read_entry(parent_fd, name)
+                    inner = self._enter(directory, entry)
+                    self._walk_plan(child, child_path, inner)
+                    self._child_done(inner, None)
+                else:
+                    self._visit(parent_fd, name, child_path, directory)
+        finally:
+            os.close(parent_fd)
+
+    def _enter(self, parent: _Directory, entry: Entry) -> _Directory:
+        with self._lock:
+            parent.waiting += 1
+        self._progress.directories += 1
+        return _Directory(parent, entry)
+
+    def _visit(self, dir_fd: int, name: bytes, path: bytes, parent: _Directory) -> None:
+        """One given path: everything below it, depth first, with an explicit stack (trees may be deep)."""
+        stack: list[tuple[int, bytes, Iterator[bytes], _Directory]] = []
+        fd_owned: list[int] = []
+        try:
+            opened = self._one(dir_fd, name, path, parent)
+            if opened is not None:
+                fd_owned.append(opened[0])
+                stack.append((opened[0], path, iter(opened[1]), opened[2]))
+            while stack:
+                if self._stopped:
+                    raise self._error or Stopped
+                fd, base, names, directory = stack[-1]
+                child = next(names, None)
+                if child is None:
+                    stack.pop()
+                    os.close(fd_owned.pop())
+                    self._child_done(directory, None)
+                    continue
+                child_path = base + b"/" + child if base != b"/" else b"/" + child
+                opened = self._one(fd, child, child_path, directory)
+                if opened is not None:
+                    fd_owned.append(opened[0])
+                    stack.append((opened[0], child_path, iter(opened[1]), opened[2]))
+        finally:
+            for fd in fd_owned:
+                os.close(fd)
+
+    def _one(
+        self, dir_fd: int, name: bytes, path: bytes, parent: _Directory
+    ) -> tuple[int, list[bytes], _Directory] | None:
+        """One name; a directory is opened and returned with its names, the rest is dealt with or queued."""
+        try:
+            st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+            entry, _ = source.read_entry(dir_fd, name, st)
+            if stat.S_ISDIR(st.st_mode):
+                fd = source.open_directory(dir_fd, name)
+                try:
+                    names = source.scan(fd)
+                except OSError:
+                    os.close(fd)
+                    raise
+                return fd, names, self._enter(parent, entry)
+            if stat.S_ISREG(st.st_mode):
+                self._queue_file(dir_fd, name, path, entry, st, parent)
+            elif entry.type is not EntryType.SOCKET:
+                with self._lock:
+                    parent.waiting += 1
+                self._progress.files += 1
+                self._child_done(parent, entry)
+        except (OSError, source.Unreadable) as error:
+            self._unreadable(path, error)
+        return None
+
+    def _queue_file(
+        self, dir_fd: int, name: bytes, path: bytes, entry: Entry, st: os.stat_result, parent: _Directory
+    ) -> None:
+        key = (st.st_dev, st.st_ino)
+        if st.st_nlink > 1:
+            with self._lock:
+                links = self._links.get(key)
+                entry.links = links.group if links is not None else len(self._links) + 1
+                if links is not None:
+                    parent.waiting += 1
+                    if links.done is None:
+                        links.waiting.append((parent, entry))
+                        return
+            if links is not None:
+                self._finish_link(links.done, parent, entry)
+                return
+            with self._lock:
+                self._links[key] = _Links(entry.links)
+        known = self._catalogue.file_state(path)
+        now = (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev)
+        if known is not None and known[:5] == now and known.run not in self._untrusted:
+            entry.content, entry.depth, entry.size = known.content, known.depth, st.st_size
+            if _sparse(st):
+                fd = source.open_file(dir_fd, name)
+                try:
+                    extents = source.data_extents(fd, st.st_size)
+                finally:
+                    os.close(fd)
+                entry.extents = extents if extents != [(0, st.st_size)] else []
+            with self._lock:
+                parent.waiting += 1
+            self._progress.files += 1
+            self._progress.size += st.st_size
+            self._file_done(parent, entry, key)
+            return
+        self._open.acquire()
+        try:
+            fd = source.open_file(dir_fd, name)
+        except BaseException:
+            self._open.release()
+            if st.st_nlink > 1:
+                with self._lock:
+                    self._links[key] = _Links(entry.links)
+            raise
+        with self._lock:
+            parent.waiting += 1
+        self._batch.append(_File(parent, entry, path, fd, st))
+        self._batch_bytes += st.st_size
+        if len(self._batch) >= _BATCH_FILES or self._batch_bytes >= _BATCH_BYTES:
+            self._submit_batch()
+
+    def _submit_batch(self) -> None:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        if batch:
+            self._pool.submit(self._store_batch, batch)
+
+    # -- the workers -------------------------------------------------------------------------------------------------
+
+    def _store_batch(self, batch: list[_File]) -> None:
+        for file in batch:
+            try:
+                if not self._stopped:
+                    self._store_file(file)
+            except (OSError, source.Unreadable) as error:
+                self._unreadable(file.path, error)
+                self._link_failed(file)
+                self._child_done(file.directory, None)
+            except BaseException as error:
+                self._fail(error)
+            finally:
+                os.close(file.fd)
+                self._open.release()
+
+    def _store_file(self, file: _File) -> None:
+        started_ns = time.time_ns()
+        entry, size = file.entry, file.before.st_size
+        self._progress.current = file.path
+        extents = source.data_extents(file.fd, size) if _sparse(file.before) else [(0, size)]
+        if extents != [(0, size)]:
+            ids, read = self._store_large(_Stream(file.fd, extents))
+            entry.size, entry.extents = size, extents
+        elif size <= MIN:
+            raw = _read_all(file.fd, size)
+            ids = [self._data.store(BlobKind.DATA, raw)] if raw else []
+            entry.size = read = len(raw)
+        else:
+            ids, read = self._store_large(_Stream(file.fd, [(0, -1)]))
+            entry.size = read
+        after = os.fstat(file.fd)
+        if source.changed(file.before, after):
+            self._progress.changed.append(file.path)
+        entry.content, entry.depth = b"".join(ids), 0
+        if len(ids) > DIRECT_LIMIT:
+            lists = [self._meta.store(BlobKind.TREE, piece) for piece in encode_content(ids)]
+            entry.content, entry.depth = b"".join(lists), 1
+        if after.st_ctime_ns < started_ns - _RACY_NS and not source.changed(file.before, after):
+            state = FileState(
+                size,
+                after.st_mtime_ns,
+                after.st_ctime_ns,
+                after.st_ino,
+                after.st_dev,
+                entry.depth,
+                entry.content,
+                self._run,
+            )
+            with self._lock:
+                self._states.append((file.path, state))
+                full = len(self._states) >= 2000
+            if full:
+                self._save_states()
+        self._progress.files += 1
+        self._progress.size += size
+        self._progress.size_read += read
+        self._file_done(file.directory, entry, (file.before.st_dev, file.before.st_ino))
+
+    def _store_large(self, stream: _Stream) -> tuple[list[ChunkId], int]:
+        ids: list[ChunkId] = []
+        pending: list[Future[ChunkId]] = []
+        read = 0
+        for chunk in cut(stream, self._cut_seed):
+            if self._stopped:
+                break
+            read += len(chunk)
+            pending.append(self._sealers.submit(self._data.store, BlobKind.DATA, chunk))
+            if len(pending) > 3:
+                ids.append(pending.pop(0).result())
+        ids.extend(future.result() for future in pending)
+        return ids, read
+
+    # -- putting it together -----------------------------------------------------------------------------------------
+
+    def _file_done(self, directory: _Directory, entry: Entry, key: tuple[int, int]) -> None:
+        if entry.links:
+            with self._lock:
+                links = self._links[key]
+                links.done = entry
+                waiting, links.waiting = links.waiting, []
+            for other_directory, other in waiting:
+                self._finish_link(entry, other_directory, other)
+        self._child_done(directory, entry)
+
+    def _finish_link(self, first: Entry | None, directory: _Directory, entry: Entry) -> None:
+        assert first is not None
+        entry.content, entry.depth, entry.size, entry.extents = first.content, first.depth, first.size, first.extents
+        self._progress.files += 1
+        self._child_done(directory, entry)
+
+    def _link_failed(self, file: _File) -> None:
+        if not file.entry.links:
+            return
+        with self._lock:
+            links = self._links[(file.before.st_dev, file.before.st_ino)]
+            waiting, links.waiting = links.waiting, []
+        for directory, _ in waiting:
+            self._child_done(directory, None)
+
+    def _child_done(self, directory: _Directory | None, entry: Entry | None) -> None:
+        """A child (or, with None, the walker or a child that cannot be kept) is done with `directory`."""
+        try:
+            while directory is not None:
+                with self._lock:
+                    if entry is not None:
+                        directory.children.append(entry)
+                    directory.waiting -= 1
+                    if directory.waiting:
+                        return
+                directory.children.sort(key=_name)
+                blobs = encode_tree(directory.children)
+                subtree = b"".join(self._meta.store(BlobKind.TREE, blob) for blob in blobs)
+                directory.children = []
+                entry = directory.entry
+                entry.subtree = subtree
+                directory = directory.parent
+            self._root = subtree
+            self._finished.set()
+        except BaseException as error:
+            self._fail(error)
+
+    def _save_states(self) -> None:
+        """States may be kept before their blobs are stored: those of a run that did not end well are not trusted."""
+        with self._lock:
+            states, self._states = self._states, []
+        self._catalogue.set_file_states(states)
+
+    def _unreadable(self, path: bytes, error: Exception) -> None:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        self._progress.unreadable.append((path, reason))
+
+    def _fail(self, error: BaseException) -> None:
+        if self._error is None:
+            self._error = error
+        self._stopped = True
+        self._finished.set()
+
+
+@dataclass(slots=True)
+class _Links:
+    """The names of one hard-linked file seen so far: the first is read, the others wait for it."""
+
+    group: int
+    done: Entry | None = None
+    waiting: list[tuple[_Directory, Entry]] = field(default_factory=list)
+
+
+class _PlanNode:
+    __slots__ = ("children",)
+
+    def __init__(self) -> None:
+        self.children: dict[bytes, _PlanNode] = {}
+
+
+class _Plan:
+    """Where the given paths lie in the snapshot: one path by its base name, several by their full paths."""
+
+    def __init__(self, paths: Sequence[bytes]) -> None:
+        if not paths:
+            raise UserError("nothing to back up: give at least one path")
+        self.root = _PlanNode()
+        if len(paths) == 1 and paths[0] != b"/":
+            self.prefix, name = os.path.split(paths[0])
+            self.root.children[name] = _PlanNode()
+            return
+        self.prefix = b"/"
+        for path in sorted(paths, key=len):
+            node, parts = self.root, [p for p in path.split(b"/") if p]
+            if not parts:  # the whole machine
+                parts = source.scan_path(b"/")
+                self.root.children = {p: _PlanNode() for p in parts}
+                return
+            for depth, part in enumerate(parts):
+                if part in node.children and not node.children[part].children:
+                    break  # lies below a path that is taken whole
+                node = node.children.setdefault(part, _PlanNode())
+                if depth == len(parts) - 1:
+                    node.children.clear()
+
+
+class _Stream:
+    """The data of an open file, holes left out, as a stream for the cutter. readinto as io.RawIOBase has it."""
+
+    def __init__(self, fd: int, extents: Sequence[tuple[int, int]]) -> None:
+        """extents: (offset, length) in bytes; a length of -1 means to the end, wherever that is when we get there."""
+        self._fd = fd
+        self._extents = list(extents)
+        self._offset, self._left = self._extents.pop(0) if self._extents else (0, 0)
+
+    def readinto(self, buffer: memoryview) -> int:
+        view = memoryview(buffer)
+        done = 0
+        while done < len(view):
+            if self._left == 0:
+                if not self._extents:
+                    break
+                self._offset, self._left = self._extents.pop(0)
+                continue
+            want = len(view) - done if self._left < 0 else min(len(view) - done, self._left)
+            got = os.preadv(self._fd, [view[done : done + want]], self._offset)
+            if got == 0:
+                break
+            done += got
+            self._offset += got
+            if self._left > 0:
+                self._left -= got
+        return done
+
+    def read(self, size: int) -> bytes:
+        buffer = bytearray(size)
+        return bytes(memoryview(buffer)[: self.readinto(memoryview(buffer))])
+
+
+def _sparse(st: os.stat_result) -> bool:
+    return st.st_blocks * 512 < st.st_size
+
+
+def _read_all(fd: int, size: int) -> bytes:
+    """A small file whole: one read when its size is as it was."""
+    data = os.read(fd, size + 1)
+    if len(data) == size:
+        return data
+    pieces = [data]
+    while piece := os.read(fd, MIN):
+        pieces.append(piece)
+        if sum(map(len, pieces)) > 4 * MIN:
+            break  # grows under us: what was read is a state it once had; reported as changed
+    return b"".join(pieces)
+
+
+def _name(entry: Entry) -> bytes:
+    return entry.name

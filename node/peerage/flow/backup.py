@@ -1,0 +1,265 @@
+"""Back paths up: the whole pipeline, from the files to the anchored head."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
+
+from peerage.errors import UserError
+from peerage.flow.archive import Archiver, Progress
+from peerage.flow.context import NodeContext, Report
+from peerage.flow.packer import Packer
+from peerage.flow.publish import publish
+from peerage.flow.room import Room
+from peerage.flow.stripe import StripeWriter
+from peerage.model import BlobKind, PackKind, PackRecord
+from peerage.pack.writer import PackWriter
+from peerage.snapshot.snapshot import Snapshot, encode_snapshot, encode_summary, summary_of
+
+PACKS_IN_FLIGHT = 3
+"""Packs being coded and sent at once; with the two being filled this bounds memory at about 250 MB."""
+ARCHIVE_THREADS = max(2, min(8, (os.cpu_count() or 2)))
+_SCAN_WAIT_S = 3.0
+_REPORT_EVERY_S = 0.5
+
+
+@dataclass(slots=True)
+class Scan:
+    """How much there is, found while the backup already runs; for progress and for sizing agreements."""
+
+    files: int = 0
+    bytes: int = 0
+    done: bool = False
+    stopped: bool = False
+
+
+@dataclass(slots=True)
+class BackupResult:
+    """What a backup did, as --json shows it. unreadable: files that could not be read, or changed while they were.
+    records_waiting: what the chain could not take yet."""
+
+    snapshot_id: str
+    files: int
+    bytes: int
+    bytes_read: int
+    bytes_sent: int
+    stripes: int
+    seconds: float
+    head: int
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+    records_waiting: list[str] = field(default_factory=list)
+
+
+async def backup(context: NodeContext, paths: Sequence[bytes], report: Report) -> BackupResult:
+    """Back up absolute `paths` as one snapshot.
+
+    Raises UserError for a path that is not there or cannot be read at all, TooFewProviders before anything is sent
+    when the code cannot be met, and what the ledger raises when agreements are needed and the chain is away. Whatever
+    was acknowledged before an error is kept and not sent again by the next run.
+    """
+    started = time.monotonic()
+    check_paths(paths)
+    scan = Scan()
+    scanning = asyncio.create_task(context.in_worker(scan_paths, paths, scan))
+    reporter: asyncio.Task[None] | None = None
+    try:
+        await asyncio.wait([scanning], timeout=_SCAN_WAIT_S)
+        room = Room(context, report)
+        await room.open(scan.bytes)
+        stripes = StripeWriter(context, room, report)
+        progress = Progress()
+        reporter = asyncio.create_task(_report(report, "backup", progress, scan, stripes))
+        run, untrusted = context.catalogue.begin_run()
+        subtree, prefix = await _archive(context, paths, progress, stripes, run, untrusted)
+        snapshot = Snapshot(
+            time_ns=context.clock_ns(),
+            host=socket.gethostname(),
+            paths=list(paths),
+            prefix=prefix,
+            subtree=subtree,
+            files=progress.files,
+            bytes=progress.size,
+        )
+        meta = _packer(context, PackKind.META, stripes)
+        snapshot_id = await context.in_worker(meta.packer.store, BlobKind.SNAPSHOT, encode_snapshot(snapshot))
+        await meta.drain(context)
+        context.catalogue.end_run(run)
+        context.catalogue.add_snapshot(snapshot_id, encode_summary(summary_of(snapshot, snapshot_id)))
+        report({"event": "progress", "phase": "records", "files": progress.files, "bytes": progress.size})
+        waiting = await publish(context, room, stripes, report)
+    finally:
+        scan.stopped = True
+        for task in (scanning, reporter):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+    return BackupResult(
+        snapshot_id=snapshot_id.hex(),
+        files=progress.files,
+        bytes=progress.size,
+        bytes_read=progress.size_read,
+        bytes_sent=stripes.bytes_sent,
+        stripes=stripes.stripes,
+        seconds=time.monotonic() - started,
+        head=context.catalogue.counter("head"),
+        unreadable=[
+            {"path": os.fsdecode(path), "reason": reason}
+            for path, reason in [*progress.unreadable, *((p, "it changed while it was read") for p in progress.changed)]
+        ],
+        records_waiting=waiting,
+    )
+
+
+def check_paths(paths: Sequence[bytes]) -> None:
+    """Raises UserError for a path that is relative, missing or not readable."""
+    if not paths:
+        raise UserError("nothing to back up: give at least one path")
+    for path in paths:
+        shown = os.fsdecode(path)
+        if not path.startswith(b"/"):
+            raise UserError(f"{shown} is a relative path: give an absolute one")
+        if not os.path.lexists(path):  # noqa: PTH
+            raise UserError(f"{shown} is not there: give a path that exists")
+        if not os.access(path, os.R_OK, follow_symlinks=False):
+            raise UserError(f"{shown} cannot be read: run the node as a user who may read it")
+
+
+def scan_paths(paths: Sequence[bytes], scan: Scan) -> None:
+    """Count files and bytes under `paths`, without following links; stops early when told to."""
+    stack = list(paths)
+    while stack and not scan.stopped:
+        path = stack.pop()
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        stack.append(entry.path)
+                        continue
+                    scan.files += 1
+                    if entry.is_file(follow_symlinks=False):
+                        scan.bytes += entry.stat(follow_symlinks=False).st_size
+        except NotADirectoryError:
+            scan.files += 1
+            scan.bytes += os.lstat(path).st_size
+        except OSError:
+            continue  # the archiver reports it by name
+    scan.done = not scan.stopped
+
+
+class _Outlet:
+    """Between the threads that fill packs and the loop that sends them: bounded, and the first error stops all."""
+
+    def __init__(self, stripes: StripeWriter, context: NodeContext) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stripes = stripes
+        self._context = context
+        self._slots = BoundedSemaphore(PACKS_IN_FLIGHT)
+        self._flying: set[Future[PackRecord]] = set()
+        self.error: BaseException | None = None
+        self.on_error: list[Archiver] = []
+        self.packer: Packer
+
+    def emit(self, writer: PackWriter) -> None:
+        """Called in a worker thread; blocks while PACKS_IN_FLIGHT packs are on their way."""
+        self._slots.acquire()
+        if self.error is not None:
+            self._slots.release()
+            return
+        pack = writer.finish(self._stripes.code)
+        future = asyncio.run_coroutine_threadsafe(self._stripes.put(pack), self._loop)
+        self._flying.add(future)
+        future.add_done_callback(self._done)
+
+    def _done(self, future: Future[PackRecord]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None and self.error is None:
+            self.error = error
+            for archiver in self.on_error:
+                archiver.stop()
+        if error is None and not future.cancelled():
+            self.packer.committed([blob.id for blob in future.result().blobs])
+        self._flying.discard(future)
+        self._slots.release()
+
+    async def drain(self, context: NodeContext) -> None:
+        """Flush what is left and wait until all is stored; raises the first error."""
+        await context.in_worker(self.packer.flush)
+        while self._flying:
+            await asyncio.wait([asyncio.wrap_future(f) for f in list(self._flying)])
+            await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+
+    def cancel(self) -> None:
+        for future in list(self._flying):
+            future.cancel()
+
+
+def _packer(context: NodeContext, kind: PackKind, stripes: StripeWriter) -> _Outlet:
+    outlet = _Outlet(stripes, context)
+    outlet.packer = Packer(context.key, kind, context.catalogue.has_chunk, outlet.emit, context.entropy)
+    return outlet
+
+
+async def _archive(
+    context: NodeContext,
+    paths: Sequence[bytes],
+    progress: Progress,
+    stripes: StripeWriter,
+    run: int,
+    untrusted: set[int],
+) -> tuple[bytes, bytes]:
+    data, meta = _packer(context, PackKind.DATA, stripes), _packer(context, PackKind.META, stripes)
+    archiver = Archiver(
+        data.packer,
+        meta.packer,
+        context.catalogue,
+        context.key.cut_seed,
+        progress,
+        ARCHIVE_THREADS,
+        run,
+        untrusted,
+    )
+    data.on_error.append(archiver)
+    meta.on_error.append(archiver)
+    walking = asyncio.create_task(asyncio.to_thread(archiver.run, paths))
+    try:
+        subtree, prefix = await asyncio.shield(walking)
+        await data.drain(context)
+        await meta.drain(context)
+    except BaseException:
+        archiver.stop()
+        data.cancel()
+        meta.cancel()
+        with contextlib.suppress(BaseException):
+            await walking
+        for outlet in (data, meta):
+            if outlet.error is not None:
+                raise outlet.error from None
+        raise
+    return subtree, prefix
+
+
+async def _report(report: Report, phase: str, progress: Progress, scan: Scan, stripes: StripeWriter) -> None:
+    while True:
+        report(
+            {
+                "event": "progress",
+                "phase": phase,
+                "files": progress.files,
+                "files_total": scan.files if scan.done else 0,
+                "bytes": progress.size,
+                "bytes_total": scan.bytes if scan.done else 0,
+                "bytes_sent": stripes.bytes_sent,
+                "current": os.fsdecode(progress.current),
+            }
+        )
+        await asyncio.sleep(_REPORT_EVERY_S)

@@ -1,0 +1,35 @@
+"""The list of objects under an agreement, as its provider keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peerage.errors import IntegrityError
+from peerage.flow.context import NodeContext
+from peerage.model import ShardRoot
+from peerage.shard.tree import AgreementTree
+from peerage_chain.types import AgreementInfo
+
+
+async def sync_objects(context: NodeContext, info: AgreementInfo) -> None:
+    """Take the list of an agreement's objects from its provider; what the chain recorded must be its beginning."""
+    listed = await context.peers.list_objects(info.terms.provider, info.id)
+    recorded = await context.in_worker(_recorded_prefix, listed, info.root, info.leaves)
+    context.catalogue.replace_objects(
+        info.id,
+        [(root, leaves, info.sequence if i < recorded else None) for i, (root, leaves) in enumerate(listed)],
+    )
+
+
+def _recorded_prefix(objects: Sequence[tuple[ShardRoot, int]], root: bytes, leaves: int) -> int:
+    """How many of the objects the recorded revision covers. Raises IntegrityError if none of the prefixes matches."""
+    if not leaves:
+        return 0
+    total = 0
+    for count, (_, n) in enumerate(objects, 1):
+        total += n
+        if total >= leaves:
+            if total == leaves and AgreementTree(objects[:count]).root.hash == root:
+                return count
+            break
+    raise IntegrityError("its list of objects does not match what the chain recorded")

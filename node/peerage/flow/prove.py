@@ -1,0 +1,120 @@
+"""The provider's side of time: beat, prove, settle, once an epoch each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from peerage.errors import IntegrityError
+from peerage.flow.context import Report, note, warn
+from peerage.keys.onion import Onion
+from peerage.model import AgreementId, MemberId
+from peerage.ports import Ledger
+from peerage_chain.errors import Reverted
+from peerage_chain.types import LIVE_STATES, AgreementInfo, ChainTime, Challenge, Epoch, Sample
+
+PROOFS_PER_TRANSACTION = 8
+SETTLE_EVERY_EPOCHS = 4
+ONION_RESERVE = 1024
+"""With fewer links left than this, a new onion is due."""
+
+
+class Prover(Protocol):
+    def samples_for(self, challenge: Challenge) -> tuple[Sample, ...]: ...
+
+
+async def beat(ledger: Ledger, member: MemberId, onion: Onion, time: ChainTime) -> bool:
+    """Reveal this epoch's link, committing to the onion first if the chain knows another. Returns whether we beat.
+
+    The chain must know a tip of this onion before it can beat: a new commitment takes effect two epochs later.
+    """
+    tip, effective = await ledger.beacon_tip(member)
+    if tip == bytes(32) or not onion.holds(tip):
+        await ledger.commit_tip(onion.tip)
+        return False
+    if effective > time.epoch or not time.beats_open:
+        return False
+    try:
+        await ledger.beat(onion.predecessor(tip))
+    except Reverted as error:
+        if error.name in ("AlreadyBeaten", "BeatsClosed"):
+            return error.name == "AlreadyBeaten"
+        raise
+    return True
+
+
+async def prove(
+    ledger: Ledger,
+    member: MemberId,
+    prover: Prover,
+    epoch: Epoch,
+    done: set[tuple[AgreementId, Epoch]],
+    in_worker: Callable[..., object],
+    report: Report,
+) -> int:
+    """Answer every challenge of this epoch that is not answered yet; returns the proofs accepted.
+
+    `done` remembers what was answered or cannot be, over calls. Damage on our own disk is said, not hidden: the proof
+    of that agreement is not made.
+    """
+    ready: list[tuple[AgreementId, Sequence[Sample]]] = []
+    accepted = 0
+    for info in await ledger.agreements_of(member):
+        if info.terms.provider != member or info.state not in LIVE_STATES or not info.leaves:
+            continue
+        if (info.id, epoch) in done:
+            continue
+        challenge = await ledger.challenge(info.id, epoch)
+        if not challenge.due or await ledger.proven(info.id, epoch):
+            done.add((info.id, epoch))
+            continue
+        try:
+            samples = await in_worker(prover.samples_for, challenge)  # type: ignore[misc]
+        except IntegrityError as error:
+            warn(report, f"agreement {info.id.hex()[:16]} cannot be proven: {error}")
+            done.add((info.id, epoch))
+            continue
+        ready.append((info.id, samples))
+    for start in range(0, len(ready), PROOFS_PER_TRANSACTION):
+        batch = ready[start : start + PROOFS_PER_TRANSACTION]
+        accepted += await _send(ledger, batch, report)
+        done.update((id, epoch) for id, _ in batch)
+    return accepted
+
+
+async def _send(ledger: Ledger, batch: list[tuple[AgreementId, Sequence[Sample]]], report: Report) -> int:
+    """One transaction for all; when it is refused, one for each, so that one bad proof costs only itself."""
+    try:
+        await ledger.prove(batch)
+        return len(batch)
+    except Reverted as error:
+        if len(batch) == 1:
+            warn(report, f"the proof of agreement {batch[0][0].hex()[:16]} was refused: {error}")
+            return 0
+    accepted = 0
+    for item in batch:
+        accepted += await _send(ledger, [item], report)
+    return accepted
+
+
+async def settle(ledger: Ledger, member: MemberId, epoch: Epoch, missed: set[AgreementId], report: Report) -> int:
+    """Settle our agreements that are behind, as provider every few epochs, as client when a proof was missed."""
+    due: list[AgreementId] = [a.id for a in await ledger.agreements_of(member) if _is_due(a, member, epoch, missed)]
+    if not due:
+        return 0
+    try:
+        await ledger.settle(due)
+    except Reverted as error:
+        warn(report, f"a settlement of {len(due)} agreements was refused: {error}")
+        return 0
+    note(report, f"{len(due)} agreements settled")
+    return len(due)
+
+
+def _is_due(info: AgreementInfo, member: MemberId, epoch: Epoch, missed: set[AgreementId]) -> bool:
+    behind = epoch - 1 - info.settled_through
+    if info.state not in LIVE_STATES or behind < 1:
+        return False
+    if info.terms.client == member:
+        return info.id in missed or behind >= 4 * SETTLE_EVERY_EPOCHS or epoch >= info.terms.end_epoch
+    return behind >= SETTLE_EVERY_EPOCHS or epoch >= info.terms.end_epoch

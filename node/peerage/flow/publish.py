@@ -1,0 +1,226 @@
+"""After the stripes: index, head, revisions, anchor. What the chain cannot take now is queued and sent later, once.
+
+The order is the guarantee. Stripes and index packs are stored before the head that names them, the head is stored
+with the providers before the revisions that hold it are co-signed, and the anchor comes last: so whatever is anchored
+can be restored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+import msgspec
+
+from peerage.errors import PeerError
+from peerage.flow.context import NodeContext, Report, warn
+from peerage.flow.objects import sync_objects
+from peerage.flow.room import HEAD_RESERVE, Room
+from peerage.flow.stripe import StripeWriter
+from peerage.model import LEAF_SIZE, AgreementId, BlobKind, Epoch, MemberId, ObjectKind, PackKind, PackRecord, ShardRoot
+from peerage.pack.writer import PackWriter
+from peerage.seal.blob import compress
+from peerage.shard.tree import AgreementTree, object_tree
+from peerage.snapshot.head import Head, seal_head
+from peerage.snapshot.index import encode_segments
+from peerage.snapshot.snapshot import decode_summary
+from peerage.store.catalogue import LocalAgreement, QueuedRevision
+from peerage_chain import typed
+from peerage_chain.errors import ChainUnavailable, Reverted
+from peerage_chain.types import AgreementInfo, Revision
+
+REVISION_LIFE_EPOCHS = 8
+"""A revision that is not recorded in so many epochs is void, and its number may be used again."""
+
+_encode_revision = msgspec.msgpack.Encoder().encode
+_decode_revision = msgspec.msgpack.Decoder(Revision).decode
+
+
+async def publish(context: NodeContext, room: Room, stripes: StripeWriter, report: Report) -> list[str]:
+    """Store what the catalogue has gained as index packs and a new head, then record it all.
+
+    Returns what still waits for the chain, one line each (empty: the head is anchored). Raises TooFewProviders when
+    the head cannot be stored at enough providers.
+    """
+    async with context.publishing:
+        await _put_index(context, stripes)
+        await _put_head(context, room, report)
+    return await record(context, report)
+
+
+async def _put_index(context: NodeContext, stripes: StripeWriter) -> None:
+    catalogue = context.catalogue
+    fresh, moved = catalogue.unindexed(), catalogue.moved()
+    if not fresh and not moved:
+        return
+
+    def records() -> Iterable[PackRecord]:
+        for no in fresh:
+            yield catalogue.pack(no, blobs=True)
+        for no in moved:
+            yield catalogue.pack(no)
+
+    def seal() -> list[PackWriter]:
+        writers: list[PackWriter] = []
+        for segment in encode_segments(records()):
+            if not writers or writers[-1].full:
+                writers.append(PackWriter(context.key, PackKind.INDEX, context.entropy(32)))
+            writers[-1].add(context.key.chunk_id(segment), BlobKind.INDEX, len(segment), compress(segment))
+        return writers
+
+    for writer in await context.in_worker(seal):
+        await stripes.put(writer.finish(stripes.code))
+    catalogue.mark_indexed([*fresh, *moved])
+
+
+async def _put_head(context: NodeContext, room: Room, report: Report) -> None:
+    """Seal the next head and leave a copy with every provider."""
+    catalogue = context.catalogue
+    newest = catalogue.newest_head()
+    number = max(newest[0] if newest else 0, catalogue.counter("head")) + 1
+    head = Head(
+        member=context.member,
+        repository=context.repository,
+        number=number,
+        previous=newest[1] if newest else bytes(32),
+        time_ns=context.clock_ns(),
+        generation=context.key.generation,
+        index_packs=[catalogue.pack(no) for no in catalogue.pack_numbers(PackKind.INDEX)],
+        snapshots=[decode_summary(s) for s in catalogue.snapshots()],
+    )
+
+    def sign(digest: bytes) -> bytes:
+        signed = typed.head_digest(context.member, context.repository, number, digest, context.domain)
+        return typed.sign(context.node_key, signed)
+
+    body = seal_head(head, context.key, context.wrapped_keys, context.entropy(32), sign)
+    padded = body + bytes(-len(body) % LEAF_SIZE)
+    root = ShardRoot(object_tree(padded).root)
+    if len(padded) > HEAD_RESERVE:
+        warn(report, f"the head has grown to {len(padded)} bytes: forget old snapshots")
+
+    async def leave(provider: MemberId, agreement: AgreementId) -> AgreementId | None:
+        try:
+            await context.peers.put_object(
+                provider, agreement, root, padded, ObjectKind.HEAD, context.repository, number
+            )
+        except PeerError as error:
+            warn(report, f"member {provider} did not take the head: {error}")
+            return None
+        return agreement
+
+    kept = [a for a in await asyncio.gather(*(leave(s.provider, s.agreement) for s in room.heads())) if a is not None]
+    needed = room.code.m + 1
+    if len(kept) < needed:
+        raise PeerError(f"only {len(kept)} providers took the head, {needed} are needed: wait until more are up")
+    catalogue.add_objects((a, root, len(padded) // LEAF_SIZE, ObjectKind.HEAD) for a in kept)
+    catalogue.add_head(number, sha256(body).digest(), body)
+    catalogue.set_counter("head", number)
+
+
+async def record(context: NodeContext, report: Report) -> list[str]:
+    """Co-sign revisions for what was stored, record them and anchor the newest head.
+
+    Safe to call at any time and again: everything is queued durably first. Returns what still waits, one line each.
+    """
+    async with context.publishing:
+        waiting: list[str] = []
+        agreements = {a.id: a for a in context.catalogue.agreements()}
+        busy = {r.agreement for r in context.catalogue.queued_revisions()}
+        ids = busy | set(context.catalogue.agreements_to_revise())
+        results = await asyncio.gather(*(_revise(context, agreements[id], report) for id in ids if id in agreements))
+        waiting.extend(r for r in results if r)
+        waiting.extend(await _anchor(context))
+        return waiting
+
+
+async def _revise(context: NodeContext, agreement: LocalAgreement, report: Report) -> str:
+    """Bring one agreement's record up to date; returns what waits for the chain, or an empty string."""
+    try:
+        for queued in context.catalogue.queued_revisions():
+            if queued.agreement == agreement.id:
+                await _submit(context, queued)
+        info = await _refresh(context, agreement)
+        queued_new = await _cosign(context, info) if info.is_live else None
+        if queued_new is not None:
+            await _submit(context, queued_new)
+    except PeerError as error:
+        warn(report, f"member {agreement.provider} did not co-sign: {error}")
+    except ChainUnavailable:
+        return f"a revision of the agreement with member {agreement.provider}"
+    return ""
+
+
+async def _refresh(context: NodeContext, agreement: LocalAgreement) -> AgreementInfo:
+    info = await context.ledger.agreement(agreement.id)
+    terms = info.terms
+    context.catalogue.set_agreement(
+        info.id, terms.provider, terms.capacity, terms.end_epoch, info.is_live, info.sequence, info.revision
+    )
+    return info
+
+
+async def _cosign(context: NodeContext, info: AgreementInfo) -> QueuedRevision | None:
+    objects = await context.in_worker(context.catalogue.objects, info.id)
+    if info.leaves:
+        recorded = [(o.root, o.leaves) for o in objects if o.sequence is not None]
+        if (await context.in_worker(_tree_root, recorded)) != (info.root, info.leaves):
+            # Our list is not the one that was recorded (a rebuilt catalogue): the provider has it.
+            await sync_objects(context, info)
+            objects = await context.in_worker(context.catalogue.objects, info.id)
+    fresh = [o.root for o in objects if o.sequence is None]
+    if not fresh:
+        return None
+    time = await context.ledger.now()
+    root, leaves = await context.in_worker(_tree_root, [(o.root, o.leaves) for o in objects])
+    revision = Revision(
+        agreement=info.id,
+        sequence=info.sequence + 1,
+        previous=info.revision,
+        root=root,
+        leaves=leaves,
+        bytes_up=sum(o.leaves for o in objects) * LEAF_SIZE,
+        bytes_down=context.catalogue.counter(f"down:{info.terms.provider}"),
+        expires=Epoch(time.epoch + REVISION_LIFE_EPOCHS),
+    )
+    own = typed.sign(context.node_key, typed.revision_digest(revision, context.domain))
+    theirs = await context.peers.cosign(info.terms.provider, revision, fresh, own)
+    queued = QueuedRevision(info.id, revision.sequence, _encode_revision(revision), own, theirs)
+    await context.in_worker(context.catalogue.queue_revision, queued, fresh)
+    return queued
+
+
+def _tree_root(objects: Sequence[tuple[ShardRoot, int]]) -> tuple[bytes, int]:
+    root = AgreementTree(objects).root if objects else None
+    return (root.hash, root.leaves) if root else (bytes(32), 0)
+
+
+async def _submit(context: NodeContext, queued: QueuedRevision) -> None:
+    """Record a co-signed revision; one that is on chain already, or can never be, leaves the queue."""
+    revision = _decode_revision(queued.body)
+    recorded = True
+    try:
+        await context.ledger.revise(revision, queued.client_signature, queued.provider_signature)
+    except Reverted:
+        # Refused: it was recorded before (a lost receipt), or its time is over. The chain says which.
+        info = await context.ledger.agreement(queued.agreement)
+        recorded = info.revision == typed.revision_digest(revision, context.domain) or info.sequence > queued.sequence
+    context.catalogue.drop_revision(queued.agreement, queued.sequence, recorded)
+
+
+async def _anchor(context: NodeContext) -> list[str]:
+    newest = context.catalogue.newest_head()
+    if newest is None or newest[3]:
+        return []
+    number, hash = newest[0], newest[1]
+    try:
+        await context.ledger.anchor(context.repository, number, hash)
+    except ChainUnavailable:
+        return [f"the anchor of head {number}"]
+    except Reverted:
+        anchored = await context.ledger.anchor_of(context.member, context.repository)
+        if (anchored.number, anchored.head) != (number, hash):
+            raise
+    context.catalogue.mark_anchored(number)
+    return []

@@ -1,0 +1,232 @@
+"""Restore: names first, then data pack by pack, then metadata; each pack is fetched about once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from peerage.errors import IntegrityError
+from peerage.flow.context import NodeContext, Report
+from peerage.flow.fetch import BlobCache, Fetcher, gather_all
+from peerage.flow.snapshots import Selection, find, load, walk
+from peerage.model import MIB, BlobEntry
+from peerage.snapshot.tree import Entry, EntryType, split_ids
+from peerage.source.write import FileHandle, Restorer
+
+_BATCH_CHUNKS = 20_000
+_BATCH_BYTES = 1024 * MIB
+_PACKS_AT_ONCE = 3
+_REPORT_EVERY_S = 0.5
+
+Extents = list[tuple[int, int]]
+Place = tuple[FileHandle, Extents, int]
+"""A file, where its data lies, and the position in that data."""
+
+
+@dataclass(slots=True)
+class RestoreResult:
+    """What a restore did, as --json shows it. failed: what could not be restored in full, and why."""
+
+    snapshot_id: str
+    target: str
+    files: int
+    bytes: int
+    bytes_fetched: int
+    seconds: float
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Files being restored together. chunks: pack number -> blob -> where its plaintext goes."""
+
+    chunks: dict[int, dict[BlobEntry, list[Place]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    files: list[FileHandle] = field(default_factory=list)
+    links: list[tuple[tuple[bytes, ...], Entry]] = field(default_factory=list)
+    left: list[tuple[tuple[bytes, ...], Entry]] = field(default_factory=list)
+    count: int = 0
+    bytes: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.count >= _BATCH_CHUNKS or self.bytes >= _BATCH_BYTES
+
+
+async def restore(
+    context: NodeContext, wanted: str, target: Path, include: Sequence[bytes], report: Report
+) -> RestoreResult:
+    """Restore a snapshot, or the source paths of it in `include`, under an empty or absent `target`.
+
+    Raises UserError for a snapshot, path or target that is not right, TooFewShards when data cannot be had now.
+    What the file system refuses (owners as non-root, devices) is listed, not fatal.
+    """
+    started = time.monotonic()
+    summary = find(context, wanted)
+    fetcher = Fetcher(context)
+    cache = BlobCache(context, fetcher)
+    snapshot = await load(cache, summary.id)
+    selection = Selection(snapshot, include)
+    restorer = Restorer(target)
+    await context.in_worker(restorer.prepare_target)
+    work = _Work(context, fetcher, cache, restorer, report, summary.files, summary.bytes)
+    reporter = asyncio.create_task(work.report_for_ever())
+    running: asyncio.Task[None] | None = None
+    batch = _Batch()
+    try:
+        async for path, entry, entering in walk(cache, snapshot.subtree, selection):
+            if not entering:
+                batch.left.append((path, entry))
+                continue
+            await work.plan(path, entry, batch)
+            if batch.full:
+                if running is not None:
+                    await running
+                running, batch = asyncio.create_task(work.run(batch)), _Batch()
+        if running is not None:
+            await running
+        running = asyncio.create_task(work.run(batch))
+        await running
+        selection.check()
+        await context.in_worker(restorer.finish)
+    finally:
+        reporter.cancel()
+        if running is not None and not running.done():
+            running.cancel()
+        await asyncio.gather(reporter, *([running] if running else []), return_exceptions=True)
+        await context.in_worker(restorer.close)
+    return RestoreResult(
+        snapshot_id=summary.id.hex(),
+        target=str(target),
+        files=work.files,
+        bytes=work.bytes,
+        bytes_fetched=fetcher.bytes_fetched,
+        seconds=time.monotonic() - started,
+        failed=[{"path": os.fsdecode(p.path), "reason": p.what} for p in restorer.problems],
+    )
+
+
+class _Work:
+    def __init__(
+        self,
+        context: NodeContext,
+        fetcher: Fetcher,
+        cache: BlobCache,
+        restorer: Restorer,
+        report: Report,
+        files_total: int,
+        bytes_total: int,
+    ) -> None:
+        self._context = context
+        self._fetcher = fetcher
+        self._cache = cache
+        self._restorer = restorer
+        self._report = report
+        self._totals = files_total, bytes_total
+        self._groups: set[int] = set()
+        self.files = 0
+        self.bytes = 0
+
+    async def plan(self, path: tuple[bytes, ...], entry: Entry, batch: _Batch) -> None:
+        """Make the name; for a file, note where each of its chunks comes from and goes to."""
+        if entry.type is EntryType.DIRECTORY:
+            self._restorer.make_directory(path, entry)
+            return
+        self.files += 1
+        if entry.links and entry.links in self._groups:
+            batch.links.append((path, entry))
+            return
+        if entry.links:
+            self._groups.add(entry.links)
+        if entry.type is not EntryType.FILE:
+            self._restorer.make_special(path, entry)
+            return
+        ids = split_ids(entry.content)
+        if entry.depth:
+            ids = split_ids(await self._cache.ids(entry.content))
+        handle = self._restorer.create_file(path, entry)
+        batch.files.append(handle)
+        extents, position = _extents_of(entry), 0
+        for id in ids:
+            found = self._context.catalogue.locate(id)
+            if found is None:
+                name = os.fsdecode(b"/".join(path))
+                raise IntegrityError(f"{name} needs chunk {id.hex()[:16]}, which is in no pack: rebuild the catalogue")
+            no, blob = found
+            batch.chunks[no][blob].append((handle, extents, position))
+            position += blob.raw_length
+            batch.count += 1
+            batch.bytes += blob.raw_length
+        if position != sum(length for _, length in extents):
+            name = os.fsdecode(b"/".join(path))
+            raise IntegrityError(f"{name} and its chunks differ in length: the snapshot is damaged")
+
+    async def run(self, batch: _Batch) -> None:
+        """Fetch the batch's packs, write its files, finish what is complete."""
+        limit = asyncio.Semaphore(_PACKS_AT_ONCE)
+
+        async def one(no: int, places: dict[BlobEntry, list[Place]]) -> None:
+            async with limit:
+                record = self._context.catalogue.pack(no)
+
+                def sink(blob: BlobEntry, raw: bytes) -> None:
+                    view = memoryview(raw)
+                    for handle, extents, position in places[blob]:
+                        for offset, start, length in _spread(extents, position, len(raw)):
+                            self._restorer.write(handle, offset, view[start : start + length])
+                    self.bytes += len(raw) * len(places[blob])
+
+                await self._fetcher.read(record, sorted(places, key=lambda b: b.offset), sink)
+
+        await gather_all(one(no, places) for no, places in batch.chunks.items())
+        await self._context.in_worker(self._finish, batch)
+
+    def _finish(self, batch: _Batch) -> None:
+        for handle in batch.files:
+            self._restorer.finish_file(handle)
+        for path, entry in batch.links:
+            self._restorer.make_link(path, entry)
+        for path, entry in batch.left:
+            self._restorer.finish_directory(path, entry)
+
+    async def report_for_ever(self) -> None:
+        while True:
+            self._report(
+                {
+                    "event": "progress",
+                    "phase": "restore",
+                    "files": self.files,
+                    "files_total": self._totals[0],
+                    "bytes": self.bytes,
+                    "bytes_total": self._totals[1],
+                }
+            )
+            await asyncio.sleep(_REPORT_EVERY_S)
+
+
+def _extents_of(entry: Entry) -> Extents:
+    """Where a file's data lies: all of it, or only its extents when it has holes (possibly nothing but a hole)."""
+    if entry.extents or not entry.content:
+        return list(entry.extents)
+    return [(0, entry.size)]
+
+
+def _spread(extents: Extents, position: int, length: int) -> Iterator[tuple[int, int, int]]:
+    """Where bytes [position, position+length) of a file's data go: (offset in the file, start in the bytes, length)."""
+    start = 0
+    for offset, size in extents:
+        if position >= size:
+            position -= size
+            continue
+        take = min(size - position, length - start)
+        yield offset + position, start, take
+        start += take
+        position = 0
+        if start == length:
+            return

@@ -1,0 +1,161 @@
+"""Room at the providers: which agreements can take another shard, and getting more when they cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from peerage.errors import PeerError, TooFewProviders
+from peerage.flow.agree import agree
+from peerage.flow.context import NodeContext, Report, warn
+from peerage.model import MIB, AgreementId, Code, MemberId, PackId
+from peerage.place import Candidate, code_for, place
+from peerage_chain.types import MemberInfo, MemberStatus
+
+HEAD_RESERVE = 4 * MIB
+"""Kept free in every agreement, so that a head always fits after the data."""
+MIN_CAPACITY = 256 * MIB
+"""Smallest capacity asked for: agreements are few and large rather than many and small."""
+
+
+@dataclass(slots=True)
+class Slot:
+    agreement: AgreementId
+    provider: MemberId
+    free: int
+
+
+class Room:
+    """Capacity under the member's live agreements, reserved as shards are assigned.
+
+    `expect(n)` says how many bytes (after coding) are still to come, so that new agreements are sized well.
+    Providers that failed in this run, or whose last proof is missing, get nothing new (`avoid`).
+    """
+
+    def __init__(self, context: NodeContext, report: Report) -> None:
+        self._context = context
+        self._report = report
+        self._slots: list[Slot] = []
+        self._members: dict[MemberId, MemberInfo] = {}
+        self._avoid: set[MemberId] = set()
+        self._lock = asyncio.Lock()
+        self._expected = 0
+        self.code = Code(1, 1)
+
+    async def open(self, expected: int, least: int | None = None) -> None:
+        """Read members and agreements, choose the code, and make sure that a stripe fits (or `least` shards of one).
+
+        expected: bytes that are about to come, before coding. Raises TooFewProviders.
+        """
+        context = self._context
+        self._members = {
+            info.id: info
+            for info in await context.ledger.roster()
+            if info.id != context.member and info.status is MemberStatus.ACTIVE and info.nodes
+        }
+        self.code = code_for(len(self._members))
+        self._expected = expected * self.code.n // self.code.k
+        self._slots = [
+            Slot(a.id, a.provider, a.capacity - a.used)
+            for a in context.catalogue.agreements()
+            if a.live and a.provider in self._members
+        ]
+        for slot in self._slots:
+            last = context.catalogue.checks(slot.agreement, 1)
+            if last and not last[0].proven:
+                self._avoid.add(slot.provider)
+        async with self._lock:
+            await self._ensure(MIB, least)
+
+    def avoid(self, member: MemberId) -> None:
+        """Give this member nothing more in this run."""
+        self._avoid.add(member)
+
+    def _free(self) -> dict[MemberId, int]:
+        """The largest free stretch at each usable member, bytes."""
+        free: dict[MemberId, int] = {}
+        for slot in self._slots:
+            if slot.provider not in self._avoid:
+                free[slot.provider] = max(free.get(slot.provider, 0), slot.free - HEAD_RESERVE)
+        return free
+
+    async def _ensure(self, shard_length: int, wanted: int | None = None, without: Collection[MemberId] = ()) -> None:
+        """Have at least `wanted` usable members (by default the code's n) with room for a shard, or raise."""
+        usable = {m for m, free in self._free().items() if free >= shard_length}
+        needed = self.code.n if wanted is None else wanted
+        if len(usable - set(without)) >= needed:
+            return
+        others = [i for m, i in self._members.items() if m not in usable and m not in self._avoid and m not in without]
+        share = self._expected * 5 // 4 // max(1, len(others) + len(usable))
+        capacity = max(MIN_CAPACITY, share + HEAD_RESERVE + shard_length)
+        results = await asyncio.gather(
+            *(agree(self._context, info, capacity, self._report) for info in others), return_exceptions=True
+        )
+        reasons: list[str] = []
+        for info, result in zip(others, results, strict=True):
+            if isinstance(result, PeerError):
+                self._avoid.add(info.id)
+                reasons.append(f"{info.id}: {result}")
+                warn(self._report, f"no agreement with member {info.id}: {result}")
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                self._slots.append(Slot(result.id, info.id, result.capacity))
+        usable = {m for m, free in self._free().items() if free >= shard_length} - set(without)
+        if len(usable) < needed:
+            detail = f" ({'; '.join(reasons)})" if reasons else ""
+            raise TooFewProviders(
+                f"{len(usable)} providers can take a shard, but {needed} are needed for {self.code.k}+{self.code.m}:"
+                f" wait until more members are up, or loosen the policy{detail}"
+            )
+
+    async def assign(self, pack: PackId, shard_length: int) -> dict[int, Slot]:
+        """A slot for each shard of a new stripe; the bytes are reserved."""
+        async with self._lock:
+            await self._ensure(shard_length)
+            chosen = place(self.code, self._candidates(), shard_length, seed=pack)
+            self._expected = max(0, self._expected - self.code.n * shard_length)
+            return {index: self._reserve(member, shard_length) for index, member in chosen.shards.items()}
+
+    async def replace(
+        self, pack: PackId, code: Code, shard_length: int, kept: Mapping[int, MemberId]
+    ) -> dict[int, Slot]:
+        """Slots for the shards of a stripe that `kept` does not hold, at members that hold none of it; as many as there
+        are members for."""
+        async with self._lock:
+            missing = code.n - len(kept)
+            with contextlib.suppress(TooFewProviders):
+                await self._ensure(shard_length, missing, set(kept.values()))
+            domains = [Candidate(m, i.legal_entity, _site(i)) for m, i in self._members.items()]
+            chosen = place(
+                code, self._candidates(), shard_length, already=kept, seed=pack, least=len(kept), domains=domains
+            )
+            return {index: self._reserve(member, shard_length) for index, member in chosen.shards.items()}
+
+    def giveback(self, slot: Slot, shard_length: int) -> None:
+        slot.free += shard_length
+
+    def heads(self) -> list[Slot]:
+        """One slot at every member with an agreement, the roomiest, for a copy of the head."""
+        best: dict[MemberId, Slot] = {}
+        for slot in self._slots:
+            if slot.provider not in best or slot.free > best[slot.provider].free:
+                best[slot.provider] = slot
+        return list(best.values())
+
+    def _reserve(self, member: MemberId, shard_length: int) -> Slot:
+        slot = max((s for s in self._slots if s.provider == member), key=lambda s: s.free)
+        slot.free -= shard_length
+        return slot
+
+    def _candidates(self) -> list[Candidate]:
+        return [
+            Candidate(m, self._members[m].legal_entity, _site(self._members[m]), free, 1.0)
+            for m, free in sorted(self._free().items())
+        ]
+
+
+def _site(info: MemberInfo) -> str:
+    return info.nodes[-1].site

@@ -1,0 +1,150 @@
+"""Finding a snapshot and looking into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from peerage.errors import UserError
+from peerage.flow.context import NodeContext
+from peerage.flow.fetch import BlobCache
+from peerage.model import ChunkId
+from peerage.snapshot.snapshot import Snapshot, SnapshotSummary, decode_snapshot, decode_summary
+from peerage.snapshot.tree import Entry, EntryType, decode_tree, split_ids
+
+MIN_PREFIX = 4
+
+
+def summaries(context: NodeContext) -> list[SnapshotSummary]:
+    """All snapshots, oldest first."""
+    return [decode_summary(s) for s in context.catalogue.snapshots()]
+
+
+def find(context: NodeContext, wanted: str) -> SnapshotSummary:
+    """A snapshot by id, unique prefix of one, or 'latest'. Raises UserError that says what there is."""
+    known = summaries(context)
+    if not known:
+        raise UserError("there is no snapshot yet: make one with `peerage backup PATH`")
+    if wanted == "latest":
+        return known[-1]
+    wanted = wanted.lower().removeprefix("0x")
+    matches = [s for s in known if s.id.hex().startswith(wanted)] if len(wanted) >= MIN_PREFIX else []
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UserError(f"{len(matches)} snapshots begin with {wanted}: give more of the id")
+    raise UserError(f"there is no snapshot {wanted}: `peerage snapshots` lists the {len(known)} there are")
+
+
+async def load(cache: BlobCache, id: bytes) -> Snapshot:
+    return decode_snapshot(await cache.get(ChunkId(id)))
+
+
+async def entries_of(cache: BlobCache, subtree: bytes) -> list[Entry]:
+    """A directory's entries, in the order of their names."""
+    return decode_tree([await cache.get(id) for id in split_ids(subtree)])
+
+
+class Selection:
+    """Which tree paths the user asked for, given as source paths. Empty: all."""
+
+    def __init__(self, snapshot: Snapshot, include: Sequence[bytes]) -> None:
+        prefix = snapshot.prefix.rstrip(b"/")
+        self._wanted: list[tuple[bytes, ...]] = []
+        for path in include:
+            clean = os.path.normpath(path)
+            inside = clean[len(prefix) :] if clean == prefix or clean.startswith(prefix + b"/") else None
+            if inside is None:
+                raise UserError(f"{os.fsdecode(path)} is not in the snapshot, which holds {_shown(snapshot)}")
+            self._wanted.append(tuple(p for p in inside.split(b"/") if p))
+        self._found: set[tuple[bytes, ...]] = set()
+
+    def takes(self, path: tuple[bytes, ...]) -> bool:
+        """Whether this path is asked for: it lies in, or on the way to, a wanted one."""
+        if not self._wanted:
+            return True
+        taken = False
+        for wanted in self._wanted:
+            n = min(len(path), len(wanted))
+            if path[:n] == wanted[:n]:
+                taken = True
+                if len(path) >= len(wanted):
+                    self._found.add(wanted)
+        return taken
+
+    def check(self) -> None:
+        """Raises UserError for a wanted path that the walk never met."""
+        for wanted in self._wanted:
+            if wanted and wanted not in self._found:
+                name = os.fsdecode(b"/".join(wanted))
+                raise UserError(f"{name} is not in the snapshot: `peerage ls` shows what is")
+
+
+async def walk(
+    cache: BlobCache, subtree: bytes, selection: Selection, path: tuple[bytes, ...] = ()
+) -> AsyncIterator[tuple[tuple[bytes, ...], Entry, bool]]:
+    """Depth first: (path, entry, True) for each entry, and (path, entry, False) when a directory is left."""
+    stack: list[tuple[tuple[bytes, ...], Entry | None, list[Entry]]] = [
+        (path, None, (await entries_of(cache, subtree))[::-1])
+    ]
+    while stack:
+        base, directory, left = stack[-1]
+        if not left:
+            stack.pop()
+            if directory is not None:
+                yield base, directory, False
+            continue
+        entry = left.pop()
+        here = (*base, entry.name)
+        if not selection.takes(here):
+            continue
+        yield here, entry, True
+        if entry.type is EntryType.DIRECTORY:
+            stack.append((here, entry, (await entries_of(cache, entry.subtree))[::-1]))
+
+
+async def list_directory(context: NodeContext, cache: BlobCache, wanted: str, path: str) -> dict[str, Any]:
+    """The entries under a source path of a snapshot, or the given paths themselves when it is empty."""
+    summary = find(context, wanted)
+    snapshot = await load(cache, summary.id)
+    subtree, found = snapshot.subtree, []
+    parts: list[bytes] = []
+    if path:
+        raw = os.fsencode(path)
+        prefix = snapshot.prefix.rstrip(b"/")
+        if raw.startswith(b"/") and (raw + b"/").startswith(prefix + b"/"):
+            raw = raw[len(prefix) :]
+        parts = [p for p in raw.split(b"/") if p not in (b"", b".")]
+    for depth, part in enumerate(parts):
+        entry = next((e for e in await entries_of(cache, subtree) if e.name == part), None)
+        if entry is None:
+            raise UserError(f"{path} is not in snapshot {summary.id.hex()[:16]}, which holds {_shown(snapshot)}")
+        if entry.type is not EntryType.DIRECTORY:
+            if depth < len(parts) - 1:
+                raise UserError(f"{os.fsdecode(entry.name)} is no directory in snapshot {summary.id.hex()[:16]}")
+            found = [entry]
+            break
+        subtree = entry.subtree
+    else:
+        found = await entries_of(cache, subtree)
+    return {"snapshot_id": summary.id.hex(), "path": path, "entries": [_listed(e) for e in found]}
+
+
+def _listed(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": os.fsdecode(entry.name),
+        "type": entry.type.name.lower(),
+        "mode": entry.mode,
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "user": entry.user,
+        "group": entry.group,
+        "size": entry.size,
+        "mtime_ns": str(entry.mtime_ns),
+        "target": os.fsdecode(entry.target) if entry.target else "",
+    }
+
+
+def _shown(snapshot: Snapshot) -> str:
+    return ", ".join(os.fsdecode(p) for p in snapshot.paths)

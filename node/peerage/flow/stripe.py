@@ -1,0 +1,107 @@
+"""encode -> place -> put: one sealed pack becomes a stripe of shards at other members."""
+
+from __future__ import annotations
+
+import asyncio
+
+from peerage.errors import PeerError, TooFewProviders
+from peerage.flow.context import NodeContext, Report, warn
+from peerage.flow.room import Room, Slot
+from peerage.model import (
+    LEAF_SIZE,
+    AgreementId,
+    Code,
+    MemberId,
+    ObjectKind,
+    PackId,
+    PackKind,
+    PackRecord,
+    ShardLocation,
+    ShardRoot,
+)
+from peerage.pack.writer import SealedPack
+from peerage.shard.code import coder
+from peerage.shard.tree import object_tree
+
+NOWHERE = AgreementId(bytes(32))
+
+
+class StripeWriter:
+    """Puts packs as stripes into `room`; counts what was sent. Safe for several packs at once."""
+
+    def __init__(self, context: NodeContext, room: Room, report: Report) -> None:
+        self._context = context
+        self._room = room
+        self._report = report
+        self.bytes_sent = 0
+        self.stripes = 0
+
+    @property
+    def code(self) -> Code:
+        return self._room.code
+
+    async def put(self, pack: SealedPack) -> PackRecord:
+        """Store a pack; returns once enough providers have given receipts and the catalogue knows it.
+
+        A provider that fails is replaced by another in the same run. Enough is k + ceil(m/2): what is still missing
+        then is a debt (provider 0 in the record) that repair pays. Raises TooFewProviders.
+        """
+        code = self._room.code
+        length = pack.shard_length
+        slots = await self._room.assign(pack.id, length)
+        shards, roots = await self._context.in_worker(encode, pack, code)
+        taken: dict[int, MemberId] = {index: slot.provider for index, slot in slots.items()}
+        results = await asyncio.gather(
+            *(self._put_shard(pack.id, index, shards[index], roots[index], slots[index], taken) for index in slots)
+        )
+        locations = tuple(
+            ShardLocation(i, roots[i], slot.provider, slot.agreement)
+            if slot is not None
+            else ShardLocation(i, roots[i], MemberId(0), NOWHERE)
+            for i, slot in enumerate(results)
+        )
+        stored = [s for s in locations if s.provider]
+        if len(stored) < code.k + (code.m + 1) // 2:
+            raise TooFewProviders(
+                f"only {len(stored)} of {code.n} shards of a stripe found a provider: wait until more members are up"
+            )
+        record = PackRecord(
+            pack.id, pack.kind, pack.generation, pack.length, code, length, locations, tuple(pack.entries)
+        )
+        await self._context.in_worker(self._record, record, stored, length // LEAF_SIZE)
+        self.stripes += 1
+        return record
+
+    def _record(self, record: PackRecord, stored: list[ShardLocation], leaves: int) -> None:
+        catalogue = self._context.catalogue
+        catalogue.add_objects((s.agreement, s.root, leaves, ObjectKind.SHARD) for s in stored)
+        catalogue.add_pack(record, indexed=record.kind is PackKind.INDEX)
+
+    async def _put_shard(
+        self, pack: PackId, index: int, data: memoryview, root: ShardRoot, slot: Slot, taken: dict[int, MemberId]
+    ) -> Slot | None:
+        current: Slot | None = slot
+        while current is not None:
+            try:
+                await self._context.peers.put_object(current.provider, current.agreement, root, data)
+            except PeerError as error:
+                warn(self._report, f"member {current.provider} did not take a shard ({error}): trying another")
+                self._room.avoid(current.provider)
+                self._room.giveback(current, len(data))
+                kept = {i: m for i, m in taken.items() if i != index}
+                current = (await self._room.replace(pack, self._room.code, len(data), kept)).get(index)
+                if current is not None:
+                    taken[index] = current.provider
+            else:
+                self.bytes_sent += len(data)
+                return current
+        return None
+
+
+def encode(pack: SealedPack, code: Code) -> tuple[list[memoryview], list[ShardRoot]]:
+    """The n shards of a pack (data shards are slices of it) and their Merkle sum roots."""
+    view = memoryview(pack.data)
+    length = pack.shard_length
+    parity = coder(code).encode(pack.data, length)
+    shards = [view[i * length : (i + 1) * length] for i in range(code.k)] + [memoryview(p) for p in parity]
+    return shards, [ShardRoot(object_tree(s).root) for s in shards]

@@ -1,0 +1,49 @@
+"""What the chain says of this member's own agreements: was each one proven, epoch by epoch?"""
+
+from __future__ import annotations
+
+from peerage.flow.context import NodeContext
+from peerage.store.catalogue import Check
+from peerage_chain.types import AgreementInfo, Epoch
+
+LOOK_BACK_EPOCHS = 32
+"""After a long absence only so many epochs are looked at: older ones change no decision."""
+
+
+async def watch(context: NodeContext) -> list[AgreementInfo]:
+    """Bring the catalogue's view of our agreements up to the last complete epoch; returns those agreements."""
+    ledger, catalogue = context.ledger, context.catalogue
+    time = await ledger.now()
+    last = time.epoch - 1
+    ours = [a for a in await ledger.agreements_of(context.member) if a.terms.client == context.member]
+    for info in ours:
+        live = info.is_live
+        catalogue.set_agreement(
+            info.id, info.terms.provider, info.terms.capacity, info.terms.end_epoch, live, info.sequence, info.revision
+        )
+        if not info.leaves:
+            continue
+        name = f"checked:{info.id.hex()}"
+        first = max(catalogue.counter(name) + 1, info.opened_epoch, last - LOOK_BACK_EPOCHS)
+        for epoch in range(first, last + 1):
+            challenge = await ledger.challenge(info.id, Epoch(epoch))
+            if challenge.due:
+                proven = await ledger.proven(info.id, Epoch(epoch))
+                catalogue.add_check(info.id, Check(epoch, challenge.sequence, proven))
+        catalogue.set_counter(name, last)
+    await _note_valid_epochs(context, last)
+    return ours
+
+
+async def _note_valid_epochs(context: NodeContext, last: int) -> None:
+    """Keep the number of the epoch before which proofs are no longer recent: the second newest valid one."""
+    if context.catalogue.counter("valid-through") == last:
+        return
+    found = 0
+    for epoch in range(last, max(-1, last - LOOK_BACK_EPOCHS), -1):
+        if await context.ledger.epoch_valid(Epoch(epoch)):
+            found += 1
+            if found == 2:
+                context.catalogue.set_counter("recent-from", epoch)
+                break
+    context.catalogue.set_counter("valid-through", last)
