@@ -247,10 +247,9 @@ def _agreement_row(evidence: Evidence, past: AgreementPast) -> AgreementRow:
 
 def _qos_row(evidence: Evidence, member: MemberInfo) -> QosRow:
     history = evidence.history
-    owed = [
-        (past, evidence.within(past.id)) for past in evidence.parties(member.id) if past.terms.provider == member.id
-    ]
-    bought = [evidence.within(past.id) for past in evidence.parties(member.id) if past.terms.client == member.id]
+    mine = [(past, evidence.within(past.id)) for past in evidence.parties(member.id)]
+    owed = [(past, part) for past, part in mine if past.terms.provider == member.id]
+    bought = [part for past, part in mine if past.terms.client == member.id]
     verdicts = [v for _, part in owed for v in part]
     settled = [v for v in verdicts if v.settled]
     spent = [v for part in bought for v in part if v.settled]

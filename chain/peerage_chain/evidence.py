@@ -125,7 +125,7 @@ async def _check_challenges(chain: ChainReads, evidence: Evidence) -> None:
     for id in evidence.verdicts:
         for verdict in evidence.within(id):
             wanted.setdefault(verdict.epoch, []).append(id)
-    epochs = [e for e in evidence.epochs if e in wanted or history.seed(e) is not None]
+    epochs = list(evidence.epochs)
     seeds = await chain.contracts.read_many([("Beacon", "seed", (e,)) for e in epochs], block)
     for epoch, (value, seeded) in zip(epochs, seeds, strict=True):
         own = history.seed(epoch)
