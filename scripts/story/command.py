@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class User:
             "HOME": str(home),
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
-            "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+            "TMPDIR": tempfile.gettempdir(),
             # A .pyc written into a tree that is being compared would be a difference of our own making.
             "PYTHONDONTWRITEBYTECODE": "1",
             **{name: os.environ[name] for name in ("PEERAGE_ANVIL", "PEERAGE_LOG") if name in os.environ},

@@ -17,6 +17,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,8 @@ class Story:
     def watch_proofs(self) -> None:
         def proven() -> str:
             qos = {m["member"]: m for m in self._audit("qos")["members"]}
-            silent = [i for i, m in qos.items() if m["beats"] < 2]
-            short = [a["provider"] for a in self._agreements_of_node1() if qos[a["provider"]]["proofs"] < PROOFS_SEEN]
+            silent = [i for i, m in qos.items() if m["beats_made"] < 2]
+            short = [a["provider"] for a in self._agreements_of_node1() if a["proofs_made"] < PROOFS_SEEN]
             return f"waiting for beats of {silent} and proofs of {short}" if silent or short else ""
 
         self._until(proven, epochs=12)
@@ -146,13 +147,13 @@ class Story:
 
         def punished_and_repaired() -> str:
             now = {m["member"]: m for m in self._audit("qos")["members"]}[self.victim]
-            missed = now["missed"] - before["missed"]
+            missed = now["settled_misses"] - before["settled_misses"]
             status = self._status_of_node1()
-            penalised = _credits(now["penalties"]) > _credits(before["penalties"])
+            penalised = _penalties(now) > _penalties(before)
             if missed >= MISSES_SEEN and penalised and status["repaired_shards"] >= 1 and status["health"] == 1:
                 return ""
             return (
-                f"member {self.victim} has missed {missed}, penalties {now['penalties']}; "
+                f"member {self.victim} has missed {missed}, penalties {_penalties(now)}; "
                 f"repaired shards {status['repaired_shards']}, health {status['health']:.2f}"
             )
 
@@ -180,7 +181,7 @@ class Story:
         print(f"  members {self.lost} are dead, and so is node 1 with all it had", flush=True)
 
     def recover(self) -> None:
-        stranger = User(self.work / "stranger", PEERAGE_PASSPHRASE="a new passphrase")
+        stranger = User(self.work / "stranger", PEERAGE_PASSPHRASE=secrets.token_hex(8))
         words = stranger.home / "words.txt"
         words.write_text(" ".join(self.words) + "\n")
         target = stranger.home / "back"
@@ -200,10 +201,10 @@ class Story:
         self.operator.show("audit", "qos", "--rpc", self.rpc)
         self.operator.show("audit", "agreements", "--rpc", self.rpc)
         of_victim = {m["member"]: m for m in self._audit("qos")["members"]}[self.victim]
-        _expect(of_victim["missed"] >= MISSES_SEEN, "the chain does not show the misses")
-        _expect(_credits(of_victim["penalties"]) > 0, "the chain does not show the penalty")
+        _expect(of_victim["settled_misses"] >= MISSES_SEEN, "the chain does not show the misses")
+        _expect(_penalties(of_victim) > 0, "the chain does not show the penalty")
         self._measure(
-            "misses, penalties", f"{of_victim['missed']}, {of_victim['penalties']} credits (member {self.victim})"
+            "misses, penalties", f"{of_victim['proofs_missed']}, {_penalties(of_victim)} credits (member {self.victim})"
         )
 
     # --- help ---------------------------------------------------------------------------------------------------------
@@ -295,8 +296,9 @@ def _peak_memory_mb(pid: int) -> float:
     return float("nan")
 
 
-def _credits(amount: str | int | float) -> float:
-    return float(str(amount).replace(",", ""))
+def _penalties(member: dict[str, Any]) -> Decimal:
+    """Credits that a member has lost as provider."""
+    return Decimal(member["penalties_to_client"]) + Decimal(member["penalties_burned"])
 
 
 if __name__ == "__main__":

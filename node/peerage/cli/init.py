@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command(cls=Verb)
 @rpc_option
 @directory_option
-@click.option("--listen", default="0.0.0.0:7420", metavar="HOST:PORT", help="Where peers connect (0.0.0.0:7420).")  # noqa: S104 - peers are outside
+@click.option("--listen", default="0.0.0.0:7420", metavar="HOST:PORT", help="Where peers connect (0.0.0.0:7420).")
 @click.option("--endpoint", default="", metavar="URL", help="How peers reach it, as https://host:port.")
 @click.option("--site", default="", help="Where the machine stands: a failure domain, shown on the chain.")
 @click.option("--name", default="", help="What people call this node.")

@@ -18,12 +18,12 @@ def ask(session: Session, verb: str, params: dict[str, Any] | None = None) -> di
 
 
 def exit_code_of(result: dict[str, Any]) -> int:
-    """0, or 4 when records wait for the chain, or 3 when some files could not be read.
+    """0, or 4 when records wait for the chain, or 3 when some files could not be read (or written) in full.
 
     Both at once is 4: the snapshot is not anchored yet, which matters more; the files are named either way.
     """
-    if result.get("records_waiting"):
+    if result.get("waiting"):
         return EXIT_RECORDS_WAIT
-    if result.get("unreadable") or result.get("failed"):
+    if result.get("unreadable") or result.get("changed") or result.get("failed"):
         return EXIT_SOME_FILES
     return EXIT_DONE

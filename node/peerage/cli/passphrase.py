@@ -47,7 +47,8 @@ def _from_environment() -> str:
 def _ask(question: str, *, confirm: bool) -> str:
     if not sys.stdin.isatty():
         raise UserError(
-            "a passphrase is needed and there is no terminal to ask on: set PEERAGE_PASSPHRASE_FILE (or PEERAGE_PASSPHRASE)"
+            "a passphrase is needed and there is no terminal to ask on: "
+            "set PEERAGE_PASSPHRASE_FILE or PEERAGE_PASSPHRASE"
         )
     answer = click.prompt(
         question, hide_input=True, confirmation_prompt=confirm, default="", show_default=False, err=True

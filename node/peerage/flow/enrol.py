@@ -14,7 +14,8 @@ import msgspec
 
 from peerage.deal.policy import Policy
 from peerage.errors import IntegrityError, UnknownVersion, UserError
-from peerage.keys import parity, words as mnemonic
+from peerage.keys import parity
+from peerage.keys import words as mnemonic
 from peerage.keys.keystore import Keystore
 from peerage.keys.sheet import Sheet
 from peerage.net.tls import fingerprint, make_certificate
@@ -32,7 +33,7 @@ Entropy = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Which chain, and where on it: what every signature and every sheet is bound to. genesis: the first block's hash."""
+    """Which chain, and where on it: what signatures and sheets are bound to. genesis: the first block's hash."""
 
     rpc: str
     chain_id: int

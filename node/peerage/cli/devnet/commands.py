@@ -18,7 +18,7 @@ from peerage.errors import UserError
 def devnet() -> None:
     """A whole network on this machine: one chain and several members, to try, test and rehearse.
 
-    --home names the devnet's directory (else PEERAGE_HOME, else ~/.peerage-devnet); its nodes are DIR/node1 … DIR/nodeN.
+    --home names the devnet's directory (else PEERAGE_HOME, else ~/.peerage-devnet); its nodes are DIR/node1 …
     """
 
 
@@ -30,9 +30,9 @@ def devnet() -> None:
 @click.option("--detach", is_flag=True, help="Return once all members are admitted, beating and offering.")
 @click.pass_context
 def up(ctx: click.Context, nodes: int | None, epoch: int | None, detach: bool) -> None:
-    """Start a devnet, or continue the one of this directory. Runs until interrupted, or in the background with --detach.
+    """Start a devnet, or continue the one of this directory. Runs until interrupted; with --detach in the background.
 
-    A node that `devnet kill` ended stays dead until `devnet start`; a node that fails by itself is shown, not restarted.
+    A node that `devnet kill` ended stays dead until `devnet start`; a node that fails by itself is shown and left.
     """
     session = session_of(ctx)
     directory = session.devnet_home

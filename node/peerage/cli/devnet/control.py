@@ -1,6 +1,7 @@
-"""The devnet's control socket: one JSON request a connection, one JSON answer. Only the user who started it can connect.
+"""The devnet's control socket: one JSON request a connection, one JSON answer. Only who started it can connect.
 
-{"verb": "status" | "kill" | "start" | "down", "node": NAME} → {"result": {…}} or {"error": {"kind", "message", "exit_code"}}
+{"verb": "status" | "kill" | "start" | "down", "node": NAME}
+→ {"result": {…}} or {"error": {"kind", "message", "exit_code"}}
 """
 
 from __future__ import annotations

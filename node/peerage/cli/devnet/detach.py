@@ -21,7 +21,7 @@ DOWN_WAIT_S = 60.0
 def start_detached(
     directory: Path, nodes: int | None, epoch_s: int | None, note: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Start a supervisor and return the devnet's status once it is ready; notes are its progress. Raises what it raised."""
+    """Start a supervisor and return its status once it is ready; notes are its progress. Raises what it raised."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     logs = directory / "logs"
     logs.mkdir(mode=0o700, exist_ok=True)

@@ -134,7 +134,7 @@ def _environment() -> dict[str, str]:
 
 
 def end_leftover(pid: int, argument: str) -> bool:
-    """End a process that a killed supervisor left behind, if `pid` still is that process (its command names `argument`).
+    """End a process that a killed supervisor left behind, if `pid` still is it: its command names `argument`.
 
     A pid may have been given to another program since, so the command line decides.
     """

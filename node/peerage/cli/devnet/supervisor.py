@@ -1,4 +1,4 @@
-"""The process that owns a devnet: it starts the chain and the nodes, answers `devnet status|kill|start|down`, ends them.
+"""The process that owns a devnet: starts the chain and the nodes, answers `devnet status|kill|start|down`, ends them.
 
 Run as `python -m peerage.cli.devnet.supervisor` for --detach, or in the foreground by commands.py.
 """
@@ -192,7 +192,8 @@ def locked(directory: Path) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"a devnet runs on {directory} already: see 'peerage devnet status --home {directory}', or use another --home"
+                f"a devnet runs on {directory} already: "
+                f"see 'peerage devnet status --home {directory}', or use another --home"
             ) from None
         yield
     finally:
