@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -19,12 +18,12 @@ class _Full(asyncio.Protocol):
 
 
 class Connections:
-    """A protocol factory over aiohttp's. A TLS connection reaches it only once its handshake has ended."""
+    """A protocol factory over aiohttp's."""
 
     def __init__(self, server: web.Server, idle_s: float) -> None:
         self._server = server
         self._idle_s = idle_s
-        self._silent: WeakSet[RequestHandler] = WeakSet()
+        self._silent: set[RequestHandler] = set()  # each leaves when it asks, or when its time is up
 
     def __call__(self) -> asyncio.Protocol:
         if len(self._server.connections) >= MAX_CONNECTIONS:
