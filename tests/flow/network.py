@@ -1,0 +1,246 @@
+"""A network in memory for the flows' own tests: a ledger that only books, and peers that only keep.
+
+Real chains, real TLS and real disks are in tests/chain, tests/net, tests/devnet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from peerage.deal.policy import Policy, offer_of
+from peerage.errors import PeerRefused, PeerUnavailable
+from peerage.flow.context import NodeContext
+from peerage.model import LEAF_SIZE, AgreementId, Epoch, MemberId, ObjectKind, Receipt, ShardRoot
+from peerage.seal.keys import KeyRing, wrap
+from peerage.shard.tree import AgreementTree, object_tree
+from peerage.store.catalogue import Catalogue
+from peerage_chain import typed
+from peerage_chain.errors import ChainUnavailable, Reverted
+from peerage_chain.types import (
+    AgreementInfo,
+    AgreementState,
+    Anchor,
+    ChainTime,
+    Challenge,
+    MemberInfo,
+    MemberStatus,
+    NodeInfo,
+    Revision,
+    Terms,
+)
+
+CLIENT = MemberId(1)
+NODE_KEY = b"\x11" * 32
+DOMAIN = typed.Domain(31337, "0x5FbDB2315678afecb367f032d93F642f64180aa3")
+
+
+def member(id: int) -> MemberInfo:
+    node = NodeInfo(typed.address_of(NODE_KEY), b"", f"https://127.0.0.1:{4000 + id}", f"site{id}", 1 << 40, False)
+    return MemberInfo(
+        MemberId(id), node.key, MemberStatus.ACTIVE, bytes([id]) * 32, "FR", f"member {id}", offer_of(Policy()), (node,)
+    )
+
+
+@dataclass
+class BookLedger:
+    """Books what is written, refuses what is stale, and is `away` on demand. Time stands still unless it is set."""
+
+    members: list[MemberInfo]
+    chain_id: int = 31337
+    epoch: int = 10
+    away: bool = False
+    agreements: dict[AgreementId, AgreementInfo] = field(default_factory=dict)
+    anchors: dict[tuple[int, int], Anchor] = field(default_factory=dict)
+    proofs: set[tuple[AgreementId, int]] = field(default_factory=set)
+    due: set[tuple[AgreementId, int]] = field(default_factory=set)
+    void: set[int] = field(default_factory=set)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise ChainUnavailable("no chain answers: start it")
+
+    async def now(self) -> ChainTime:
+        self._reach()
+        return ChainTime(100, 1000, Epoch(self.epoch), 1000, 10)
+
+    async def roster(self) -> Sequence[MemberInfo]:
+        self._reach()
+        return self.members
+
+    async def agreement(self, id: AgreementId) -> AgreementInfo:
+        self._reach()
+        return self.agreements[id]
+
+    async def agreements_of(self, member: MemberId) -> Sequence[AgreementInfo]:
+        self._reach()
+        return [a for a in self.agreements.values() if member in (a.terms.client, a.terms.provider)]
+
+    async def challenge(self, id: AgreementId, epoch: Epoch) -> Challenge:
+        self._reach()
+        info = self.agreements[id]
+        due = (id, epoch) in self.due
+        return Challenge(id, epoch, due, bytes(32), info.sequence, info.root, info.leaves, (0,) if due else ())
+
+    async def proven(self, id: AgreementId, epoch: Epoch) -> bool:
+        self._reach()
+        return (id, epoch) in self.proofs
+
+    async def epoch_valid(self, epoch: Epoch) -> bool:
+        self._reach()
+        return epoch not in self.void
+
+    async def balance(self, member: MemberId) -> int:
+        self._reach()
+        return 1_000_000_000
+
+    async def anchor_of(self, member: MemberId, repository: int) -> Anchor:
+        self._reach()
+        return self.anchors.get((member, repository), Anchor(0, bytes(32), Epoch(0)))
+
+    async def open_agreement(self, terms: Terms, client: bytes, provider: bytes) -> AgreementId:
+        self._reach()
+        id = AgreementId(typed.terms_digest(terms, DOMAIN))
+        self.agreements[id] = AgreementInfo(
+            id, terms, AgreementState.ACTIVE, Epoch(self.epoch), 0, bytes(32), bytes(32), 0, Epoch(0),
+            Epoch(self.epoch), 0, 0, 0,
+        )  # fmt: skip
+        return id
+
+    async def revise(self, revision: Revision, client: bytes, provider: bytes) -> None:
+        self._reach()
+        info = self.agreements[revision.agreement]
+        if (revision.sequence, revision.previous) != (info.sequence + 1, info.revision):
+            raise Reverted("StaleRevision", {"sequence": revision.sequence})
+        digest = typed.revision_digest(revision, DOMAIN)
+        assert typed.recover(digest, client) == typed.address_of(NODE_KEY)
+        self.agreements[revision.agreement] = replace(
+            info, sequence=revision.sequence, revision=digest, root=revision.root, leaves=revision.leaves,
+            revised_epoch=Epoch(self.epoch),
+        )  # fmt: skip
+
+    async def anchor(self, repository: int, number: int, head: bytes) -> None:
+        self._reach()
+        if number <= self.anchors.get((CLIENT, repository), Anchor(0, b"", Epoch(0))).number:
+            raise Reverted("StaleHead", {"number": number})
+        self.anchors[(CLIENT, repository)] = Anchor(number, head, Epoch(self.epoch))
+
+
+@dataclass
+class Shelf:
+    """What one provider keeps: order is what was co-signed, loose is not yet. down: answers nobody; full: takes nothing more; rotten: its bytes are damaged."""
+
+    objects: dict[ShardRoot, bytes] = field(default_factory=dict)
+    order: dict[AgreementId, list[ShardRoot]] = field(default_factory=dict)
+    loose: dict[AgreementId, dict[ShardRoot, None]] = field(default_factory=dict)
+    heads: list[tuple[int, ShardRoot, int]] = field(default_factory=list)
+    down: bool = False
+    full: bool = False
+    rotten: bool = False
+    fail_after: int | None = None
+
+
+class ShelfPeers:
+    """Every provider is a Shelf. Counts what is read."""
+
+    def __init__(self, ledger: BookLedger) -> None:
+        self._ledger = ledger
+        self.shelves = {m.id: Shelf() for m in ledger.members if m.id != CLIENT}
+        self.bytes_read = 0
+        self.puts = 0
+
+    def _shelf(self, id: MemberId) -> Shelf:
+        shelf = self.shelves[id]
+        if shelf.down:
+            raise PeerUnavailable("it does not answer", id)
+        return shelf
+
+    async def propose(self, id: MemberId, terms: Terms) -> tuple[Terms, bytes | None]:
+        self._shelf(id)
+        return terms, typed.sign(NODE_KEY, typed.terms_digest(terms, DOMAIN))
+
+    async def put_object(
+        self, id: MemberId, agreement: AgreementId, root: ShardRoot, data: Any, kind: ObjectKind = ObjectKind.SHARD,
+        repository: int = 0, number: int = 0,
+    ) -> Receipt:  # fmt: skip
+        shelf = self._shelf(id)
+        if shelf.fail_after is not None:
+            if shelf.fail_after == 0:
+                shelf.down = True
+                raise PeerUnavailable("it went away", id)
+            shelf.fail_after -= 1
+        if shelf.full:
+            raise PeerRefused("it is full", id, "over_capacity")
+        raw = bytes(data)
+        tree = object_tree(raw)
+        assert tree.root == root
+        assert len(raw) % LEAF_SIZE == 0
+        shelf.objects[root] = raw
+        if root not in shelf.order.setdefault(agreement, []):  # shards of nothing but padding are all alike
+            shelf.loose.setdefault(agreement, {})[root] = None
+        if kind is ObjectKind.HEAD:
+            shelf.heads.insert(0, (number, root, len(raw)))
+        self.puts += 1
+        return Receipt(agreement, root, tree.leaves, Epoch(self._ledger.epoch), bytes(65))
+
+    async def cosign(self, id: MemberId, revision: Revision, appended: Sequence[ShardRoot], signature: bytes) -> bytes:
+        shelf = self._shelf(id)
+        ordered = [*shelf.order[revision.agreement], *appended]
+        tree = AgreementTree((r, len(shelf.objects[r]) // LEAF_SIZE) for r in ordered).root
+        assert (tree.hash, tree.leaves) == (revision.root, revision.leaves)
+        shelf.order[revision.agreement] = ordered
+        for root in appended:
+            del shelf.loose[revision.agreement][root]
+        return typed.sign(NODE_KEY, typed.revision_digest(revision, DOMAIN))
+
+    async def get_object(self, id: MemberId, root: ShardRoot, offset: int = 0, length: int | None = None) -> bytes:
+        shelf = self._shelf(id)
+        if root not in shelf.objects:
+            raise PeerRefused("no such object", id, "no_such_object")
+        data = shelf.objects[root][offset : None if length is None else offset + length]
+        self.bytes_read += len(data)
+        return bytes(b ^ 0x5A for b in data) if shelf.rotten else data
+
+    async def list_objects(self, id: MemberId, agreement: AgreementId) -> list[tuple[ShardRoot, int]]:
+        shelf = self._shelf(id)
+        kept = [*shelf.order.get(agreement, []), *shelf.loose.get(agreement, {})]
+        return [(r, len(shelf.objects[r]) // LEAF_SIZE) for r in kept]
+
+    async def list_heads(self, id: MemberId, repository: int) -> list[tuple[int, ShardRoot, int]]:
+        return list(self._shelf(id).heads)
+
+
+@contextmanager
+def network(tmp_path: Path, members: int = 9) -> Iterator[tuple[NodeContext, BookLedger, ShelfPeers]]:
+    """Member 1's node among `members`."""
+    ledger = BookLedger([member(i) for i in range(1, members + 1)])
+    peers = ShelfPeers(ledger)
+    with ThreadPoolExecutor(4) as workers:
+        context = context_for(tmp_path / "catalogue.sqlite", ledger, peers, workers)
+        try:
+            yield context, ledger, peers
+        finally:
+            context.catalogue.close()
+
+
+def context_for(path: Path, ledger: BookLedger, peers: ShelfPeers, workers: ThreadPoolExecutor) -> NodeContext:
+    raw = b"\x07" * 32
+    return NodeContext(
+        member=CLIENT,
+        node_key=NODE_KEY,
+        domain=DOMAIN,
+        catalogue=Catalogue(path),
+        ledger=ledger,  # type: ignore[arg-type]
+        peers=peers,
+        ring=KeyRing({0: raw}),
+        wrapped_keys={0: wrap(raw, b"\x09" * 32, 0, os.urandom(12))},
+        policy=Policy,
+        workers=workers,
+        entropy=os.urandom,
+        clock_ns=lambda: 1_700_000_000_000_000_000,
+    )
