@@ -133,7 +133,10 @@ class BookLedger:
 
 @dataclass
 class Shelf:
-    """What one provider keeps: order is what was co-signed, loose is not yet. down: answers nobody; full: takes nothing more; rotten: its bytes are damaged."""
+    """What one provider keeps: order is what was co-signed, loose is not yet.
+
+    down: answers nobody. full: takes nothing more. rotten: its bytes are damaged. fail_after: goes down after so many.
+    """
 
     objects: dict[ShardRoot, bytes] = field(default_factory=dict)
     order: dict[AgreementId, list[ShardRoot]] = field(default_factory=dict)

@@ -154,6 +154,21 @@ async def test_too_few_providers_is_said_before_anything_is_sent(tmp_path: Path)
         assert peers.puts == 0
 
 
+async def test_with_one_provider_short_stripes_start_degraded_and_repair_pays_the_debt(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, _, peers):
+        for id in (2, 3, 4):
+            peers.shelves[id].down = True
+        result = await backup(context, [os.fsencode(source)], silent)
+        health = health_of(context.catalogue)
+        assert result.records_waiting == []
+        assert (health.degraded, health.lost, health.health) == (health.total, 0, 1.0)
+        peers.shelves[3].down = False
+        await repair(context, silent)
+        after = health_of(context.catalogue)
+        assert after.whole == after.total
+
+
 async def test_an_interrupted_backup_sends_only_what_is_missing(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()

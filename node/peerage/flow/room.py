@@ -11,7 +11,7 @@ from peerage.errors import PeerError, TooFewProviders
 from peerage.flow.agree import agree
 from peerage.flow.context import NodeContext, Report, warn
 from peerage.model import MIB, AgreementId, Code, MemberId, PackId
-from peerage.place import Candidate, code_for, place
+from peerage.place import Candidate, code_for, commit_threshold, place
 from peerage_chain.types import MemberInfo, MemberStatus
 
 HEAD_RESERVE = 4 * MIB
@@ -42,6 +42,7 @@ class Room:
         self._avoid: set[MemberId] = set()
         self._lock = asyncio.Lock()
         self._expected = 0
+        self._said_degraded = False
         self.code = Code(1, 1)
 
     async def open(self, expected: int, least: int | None = None) -> None:
@@ -82,7 +83,10 @@ class Room:
         return free
 
     async def _ensure(self, shard_length: int, wanted: int | None = None, without: Collection[MemberId] = ()) -> None:
-        """Have at least `wanted` usable members (by default the code's n) with room for a shard, or raise."""
+        """Try to have `wanted` usable members (by default the code's n) with room for a shard.
+
+        Raises TooFewProviders below `wanted`, or without it below what a stripe needs to commit.
+        """
         usable = {m for m, free in self._free().items() if free >= shard_length}
         needed = self.code.n if wanted is None else wanted
         if len(usable - set(without)) >= needed:
@@ -104,18 +108,23 @@ class Room:
             else:
                 self._slots.append(Slot(result.id, info.id, result.capacity))
         usable = {m for m, free in self._free().items() if free >= shard_length} - set(without)
-        if len(usable) < needed:
+        least = commit_threshold(self.code) if wanted is None else wanted
+        if least <= len(usable) < needed and not self._said_degraded:
+            self._said_degraded = True
+            warn(self._report, f"{len(usable)} of {needed} providers can take a shard: stripes start out degraded")
+        if len(usable) < least:
             detail = f" ({'; '.join(reasons)})" if reasons else ""
             raise TooFewProviders(
-                f"{len(usable)} providers can take a shard, but {needed} are needed for {self.code.k}+{self.code.m}:"
+                f"{len(usable)} providers can take a shard, but {least} are needed for {self.code.k}+{self.code.m}:"
                 f" wait until more members are up, or loosen the policy{detail}"
             )
 
     async def assign(self, pack: PackId, shard_length: int) -> dict[int, Slot]:
-        """A slot for each shard of a new stripe; the bytes are reserved."""
+        """A slot for each shard of a new stripe, or for as many as it needs to commit; the bytes are reserved."""
         async with self._lock:
             await self._ensure(shard_length)
-            chosen = place(self.code, self._candidates(), shard_length, seed=pack)
+            least = commit_threshold(self.code)
+            chosen = place(self.code, self._candidates(), shard_length, seed=pack, least=least)
             self._expected = max(0, self._expected - self.code.n * shard_length)
             return {index: self._reserve(member, shard_length) for index, member in chosen.shards.items()}
 

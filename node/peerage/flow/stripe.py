@@ -20,6 +20,7 @@ from peerage.model import (
     ShardRoot,
 )
 from peerage.pack.writer import SealedPack
+from peerage.place import commit_threshold
 from peerage.shard.code import coder
 from peerage.shard.tree import object_tree
 
@@ -51,17 +52,13 @@ class StripeWriter:
         slots = await self._room.assign(pack.id, length)
         shards, roots = await self._context.in_worker(encode, pack, code)
         taken: dict[int, MemberId] = {index: slot.provider for index, slot in slots.items()}
-        results = await asyncio.gather(
-            *(self._put_shard(pack.id, index, shards[index], roots[index], slots[index], taken) for index in slots)
+        done = await asyncio.gather(
+            *(self._put_shard(pack.id, i, shards[i], roots[i], slot, taken) for i, slot in slots.items())
         )
-        locations = tuple(
-            ShardLocation(i, roots[i], slot.provider, slot.agreement)
-            if slot is not None
-            else ShardLocation(i, roots[i], MemberId(0), NOWHERE)
-            for i, slot in enumerate(results)
-        )
+        stored_at = {i: slot for i, slot in zip(slots, done, strict=True) if slot is not None}
+        locations = tuple(_location(i, roots[i], stored_at.get(i)) for i in range(code.n))
         stored = [s for s in locations if s.provider]
-        if len(stored) < code.k + (code.m + 1) // 2:
+        if len(stored) < commit_threshold(code):
             raise TooFewProviders(
                 f"only {len(stored)} of {code.n} shards of a stripe found a provider: wait until more members are up"
             )
@@ -96,6 +93,12 @@ class StripeWriter:
                 self.bytes_sent += len(data)
                 return current
         return None
+
+
+def _location(index: int, root: ShardRoot, slot: Slot | None) -> ShardLocation:
+    if slot is None:
+        return ShardLocation(index, root, MemberId(0), NOWHERE)
+    return ShardLocation(index, root, slot.provider, slot.agreement)
 
 
 def encode(pack: SealedPack, code: Code) -> tuple[list[memoryview], list[ShardRoot]]:
