@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IBeacon, OnionView} from "peerage/interfaces/IBeacon.sol";
+import {IPeered} from "peerage/interfaces/IPeered.sol";
+import {Network} from "./Network.sol";
+
+contract BeaconTest is Network {
+    function setUp() public {
+        deploy();
+        join(4); // committed in epoch 0, in effect from 2 on
+    }
+
+    function linkOf(uint32 member) internal view returns (bytes32) {
+        return links[member][nextLink[member] - 1];
+    }
+
+    function test_epochs_followTheClock() public {
+        assertEq(beacon.currentEpoch(), 0);
+        toEpoch(7);
+        assertEq(beacon.currentEpoch(), 7);
+        vm.warp(block.timestamp + EPOCH - 1);
+        assertEq(beacon.currentEpoch(), 7);
+        vm.warp(1);
+        assertEq(beacon.currentEpoch(), 0, "before genesis");
+    }
+
+    function test_commit_takesEffectTwoEpochsLater() public {
+        (bytes32 tip, uint32 from) = beacon.tipOf(1);
+        assertEq(tip, sha256(abi.encodePacked(linkOf(1))));
+        assertEq(from, 2);
+        assertEq(beacon.activeCount(1), 0);
+        assertEq(beacon.activeCount(2), 4);
+        bytes32 link = linkOf(1);
+        toEpoch(1);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.NoTipInEffect.selector, 1, 1));
+        vm.prank(node(1));
+        beacon.beat(link);
+        toEpoch(2);
+        beat(1);
+        assertTrue(beacon.hasBeat(2, 1));
+    }
+
+    function test_commit_anewKeepsTheOldOnionUntilThen() public {
+        toEpoch(2);
+        beat(1);
+        bytes32 old = linkOf(1);
+        commit(1);
+        toEpoch(3);
+        vm.prank(node(1));
+        beacon.beat(old);
+        toEpoch(4);
+        beat(1);
+        (bytes32 tip, uint32 from) = beacon.tipOf(1);
+        assertEq(tip, links[1][nextLink[1]]);
+        assertEq(from, 4);
+        assertEq(beacon.activeCount(6), 4, "counted once");
+        OnionView memory onion = beacon.onionOf(1);
+        assertEq(onion.pending, 0);
+        assertEq(onion.lastSeen, 4);
+    }
+
+    function test_commit_refusesAZeroTip() public {
+        vm.expectRevert(IBeacon.ZeroTip.selector);
+        vm.prank(node(1));
+        beacon.commit(0);
+        vm.expectRevert(abi.encodeWithSelector(IPeered.NotAMember.selector, address(this)));
+        beacon.commit("tip");
+    }
+
+    function test_beat_oncePerEpochAndInItsFirstHalf() public {
+        toEpoch(2);
+        beat(1);
+        bytes32 link = linkOf(1);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.AlreadyBeat.selector, 2, 1));
+        vm.prank(node(1));
+        beacon.beat(link);
+        vm.warp(block.timestamp + EPOCH / 2 - 1);
+        assertTrue(beacon.beatsOpen());
+        beat(2);
+        vm.warp(block.timestamp + 1);
+        assertFalse(beacon.beatsOpen());
+        link = linkOf(3);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.BeatsClosed.selector, 2, block.timestamp, block.timestamp));
+        vm.prank(node(3));
+        beacon.beat(link);
+    }
+
+    function test_beat_refusesALinkThatIsNotTheNext() public {
+        toEpoch(2);
+        bytes32 skipped = links[1][nextLink[1] - 2];
+        vm.expectRevert(
+            abi.encodeWithSelector(IBeacon.WrongLink.selector, 1, newestTip(1), sha256(abi.encodePacked(skipped)))
+        );
+        vm.prank(node(1));
+        beacon.beat(skipped);
+    }
+
+    function newestTip(uint32 member) internal view returns (bytes32 newest) {
+        (newest,) = beacon.tipOf(member);
+    }
+
+    function test_beat_ofAnotherMembersLinkIsRefused() public {
+        toEpoch(2);
+        bytes32 stolen = linkOf(1);
+        beat(1);
+        vm.expectPartialRevert(IBeacon.WrongLink.selector);
+        vm.prank(node(2));
+        beacon.beat(stolen);
+    }
+
+    function test_seed_isTheSameInWhateverOrder() public {
+        toEpoch(2);
+        uint256 snapshot = vm.snapshotState();
+        bytes32 expected;
+        for (uint32 member = 1; member <= 4; ++member) {
+            expected ^= keccak256(abi.encode(linkOf(member), member));
+        }
+        beatAll();
+        (bytes32 seed, bool valid) = beacon.seed(3);
+        assertTrue(valid);
+        assertEq(seed, expected);
+        vm.revertToState(snapshot);
+        for (uint32 member = 4; member > 0; --member) {
+            beat(member);
+        }
+        (seed,) = beacon.seed(3);
+        assertEq(seed, expected);
+    }
+
+    function test_seed_needsTwoThirdsOfTheActive() public {
+        toEpoch(2);
+        beat(1);
+        beat(2);
+        (, bool valid) = beacon.seed(3);
+        assertFalse(valid);
+        vm.expectEmit(address(beacon));
+        emit IBeacon.QuorumReached(2, 3, 4);
+        beat(3);
+        (, valid) = beacon.seed(3);
+        assertTrue(valid);
+        assertTrue(beacon.quorate(2));
+        assertEq(beacon.beatCount(2), 3);
+    }
+
+    function test_valid_needsASeedAndAQuorum() public {
+        toEpoch(2);
+        beatAll();
+        assertFalse(beacon.valid(2), "no seed");
+        toEpoch(3);
+        assertFalse(beacon.valid(3), "no quorum yet");
+        beatAll();
+        assertTrue(beacon.valid(3));
+        toEpoch(5);
+        beatAll();
+        assertFalse(beacon.valid(4));
+        assertFalse(beacon.valid(5));
+        (uint256 valid, uint256 followed) = beacon.verdictWord(0);
+        assertEq(valid, 1 << 3);
+        assertEq(followed, (1 << 1) | (1 << 2) | (1 << 4));
+        assertFalse(beacon.valid(0));
+        (, bool seeded) = beacon.seed(0);
+        assertFalse(seeded);
+    }
+
+    function test_verdictWord_reachesOverItsEdges() public {
+        for (uint256 epoch = 254; epoch <= 258; ++epoch) {
+            toEpoch(epoch);
+            beatAll();
+        }
+        (uint256 valid, uint256 followed) = beacon.verdictWord(0);
+        assertEq(valid, 1 << 255);
+        assertEq(followed, (1 << 253) | (1 << 254) | (1 << 255));
+        (valid, followed) = beacon.verdictWord(1);
+        assertEq(valid, 7);
+        assertEq(followed, 3);
+        assertEq(beacon.beatWord(1, 0), 3 << 254);
+    }
+
+    function test_standDown_afterALongSilence() public {
+        toEpoch(66);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.NotStandingDown.selector, 4, 2, 66));
+        beacon.standDown(4);
+        toEpoch(67);
+        beacon.standDown(4);
+        assertEq(beacon.activeCount(68), 4);
+        assertEq(beacon.activeCount(69), 3);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.NotStandingDown.selector, 4, 2, 67));
+        beacon.standDown(4);
+        // A new commitment alone does not count it in again; a beat does.
+        commit(4);
+        assertEq(beacon.activeCount(70), 3);
+        toEpoch(69);
+        beat(4);
+        assertEq(beacon.activeCount(70), 3);
+        assertEq(beacon.activeCount(71), 4);
+    }
+
+    function test_standDown_refusesAMemberThatNeverCommitted() public {
+        uint32 silent = admit();
+        toEpoch(100);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.NotStandingDown.selector, silent, 0, 100));
+        beacon.standDown(silent);
+    }
+
+    function test_noActiveMembers_noQuorum() public {
+        toEpoch(67);
+        for (uint32 member = 1; member <= 4; ++member) {
+            beacon.standDown(member);
+        }
+        toEpoch(69);
+        beatAll();
+        assertFalse(beacon.quorate(69));
+        toEpoch(71);
+        beatAll();
+        assertTrue(beacon.quorate(71));
+    }
+}
