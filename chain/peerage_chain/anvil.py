@@ -1,14 +1,18 @@
 """One anvil as a child process: a real EVM chain for a devnet, whose state survives a crash.
 
 State is dumped through RPC to a temporary file that then replaces the old one: anvil's own --state is truncated by a
-kill during its dump. The dump holds all blocks and logs, so it grows by about 1.5 kB a block, and the genesis hash
-stays. After a reload the first block takes the wall clock's time again; no block before it says what time it is now.
+kill during its dump. The dump holds all blocks and logs, so it grows by about 1.5 kB a block. After a reload the first
+block takes the wall clock's time again; no block before it says what time it is now.
+
+Every anvil process makes a first block of its own and dumps it along with the loaded one; which of the two the next
+process takes for the chain's is up to the order of a hash table. So strangers are taken out of a dump before it is
+loaded: else the genesis hash, by which recovery sheets know the chain, would change at the second restart.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gzip
+import json
 import os
 import shutil
 import zlib
@@ -87,6 +91,8 @@ class AnvilProcess:
         if self.running:
             return
         self.home_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.state.exists():
+            await asyncio.to_thread(_keep_one_genesis, self.state)
         command = self.command()
         with (self.home_dir / "anvil.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -167,11 +173,30 @@ class AnvilProcess:
             await process.wait()
 
 
+def _keep_one_genesis(state: Path) -> None:
+    """Leave only the oldest of the first blocks in a dump: later ones are of processes that loaded an earlier dump."""
+    try:
+        dump = json.loads(state.read_bytes())
+        genesis = [block for block in dump["blocks"] if int(block["header"]["number"], 16) == 0]
+        if len(genesis) < 2:
+            return
+        genesis.sort(key=lambda block: int(block["header"]["timestamp"], 16))
+        strangers = genesis[1:]
+        dump["blocks"] = [block for block in dump["blocks"] if not any(block is other for other in strangers)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise AnvilMissing(f"{state} is not a state that anvil wrote; move it away to begin a new chain") from error
+    _write_durably(state, json.dumps(dump, separators=(",", ":")).encode())
+
+
 def _replace(target: Path, answer: str) -> None:
     inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     data = inflate.decompress(bytes.fromhex(answer.removeprefix("0x")), MAX_DUMP_BYTES)
     if inflate.unconsumed_tail or not inflate.eof:
-        raise gzip.BadGzipFile("anvil's state does not unpack whole")
+        raise ChainUnavailable("anvil's state does not unpack whole; the last good dump stays")
+    _write_durably(target, data)
+
+
+def _write_durably(target: Path, data: bytes) -> None:
     temporary = target.with_suffix(".tmp")
     with temporary.open("wb") as file:
         file.write(data)

@@ -8,7 +8,7 @@ from typing import Any
 
 from peerage_chain.abi import artifact, decode_revert
 from peerage_chain.directory import KINDS, default_directory, kind_of
-from peerage_chain.errors import ContractsMissing, WrongChain
+from peerage_chain.errors import ContractsMissing, Reverted, WrongChain
 from peerage_chain.rpc import Rpc, RpcError
 from peerage_chain.typed import Domain, address_bytes, checksum_address
 from peerage_chain.types import Params
@@ -105,12 +105,12 @@ async def find_contracts(
     try:
         separator = await read(rpc, "Directory", address, "domainSeparator")
         raw = await read(rpc, "Directory", address, "params")
-    except ContractsMissing:
-        raise ContractsMissing(missing) from None
-    except Exception as error:
-        if getattr(error, "name", None) in ("NotConfigured", ""):
+    except Reverted as error:
+        if error.name == "NotConfigured":
             raise ContractsMissing(f"the directory at {address} is not configured yet; wait for the operator") from None
-        raise
+        raise ContractsMissing(missing) from None
+    except (ContractsMissing, RpcError):
+        raise ContractsMissing(missing) from None
     if separator != domain.separator:
         raise ContractsMissing(f"the directory at {address} signs for another chain or address than its own")
     partial = Contracts(rpc, domain, found_genesis, params_of(raw), {"Directory": address})

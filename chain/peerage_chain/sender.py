@@ -9,6 +9,7 @@ so as well, nonces are read again and the send repeated.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,10 +187,8 @@ class Sender:
         )
 
     async def _resend(self, flight: _Flight) -> None:
-        try:
+        with suppress(RpcError):  # known, or mined meanwhile
             await self._rpc.call("eth_sendRawTransaction", flight.raw)
-        except RpcError:
-            return  # known, or mined meanwhile: the next look at the count tells
         mined = await self._mined_count()
         if all(nonce in self._flying for nonce in range(mined, flight.nonce)):
             return

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from peerage_chain.anvil import AnvilProcess
@@ -47,8 +49,9 @@ class Tree:
 
     def __init__(self, data: bytes) -> None:
         self.leaves = [data[i : i + LEAF] for i in range(0, len(data), LEAF)]
+        self._node = cache(self._hash)
 
-    def _node(self, low: int, high: int) -> bytes:
+    def _hash(self, low: int, high: int) -> bytes:
         if high - low == 1:
             return hashlib.sha256(b"\0" + self.leaves[low]).digest()
         middle = low + _split(high - low)
@@ -82,7 +85,7 @@ def _split(n: int) -> int:
     return 1 << ((n - 1).bit_length() - 1)
 
 
-@dataclass
+@dataclass(eq=False)
 class Player:
     """One member: its account, its node key, its onion, and its own connection."""
 
@@ -130,16 +133,37 @@ class Network:
         await self.rpc.call("evm_increaseTime", EPOCH_S // 2 + 5)
         await self.rpc.call("evm_mine")
 
-    async def all_beat(self, *silent: Player) -> None:
-        for player in self.players:
-            if player not in silent:
-                await player.beat()
+    async def epoch(self, *silent: Player) -> Epoch:
+        """Go to the next epoch, in which everybody beats but the silent."""
+        epoch = await self.jump()
+        await self.all_beat(*silent)
+        return epoch
 
-    async def join(self, name: str, jurisdiction: str = "FR") -> Player:
-        """Admit a member and let its node enrol, commit and offer."""
-        account_key, node_key = secrets.token_bytes(32), secrets.token_bytes(32)
-        legal_entity = hashlib.sha256(name.encode()).digest()
-        id = await self.operator.admit(address_of(account_key), legal_entity, jurisdiction, name)
+    async def prove(self, provider: Player, id: AgreementId, tree: Tree) -> bool:
+        """Answer this epoch's challenge if there is one."""
+        challenge = await provider.chain.challenge(id, (await self.observer.now()).epoch)
+        if challenge.due:
+            await provider.chain.prove([answer(challenge, tree)])
+        return challenge.due
+
+    async def all_beat(self, *silent: Player) -> None:
+        await asyncio.gather(*(player.beat() for player in self.players if player not in silent))
+
+    async def join(self, *names: str) -> list[Player]:
+        """Admit members and let their nodes enrol, commit and offer."""
+        keys = [secrets.token_bytes(32) for _ in names]
+        ids = await self.operator.admit_many(
+            [
+                Application(address_of(key), hashlib.sha256(name.encode()).digest(), "FR", name)
+                for key, name in zip(keys, names, strict=True)
+            ]
+        )
+        joined = await asyncio.gather(*(self._equip(*who) for who in zip(ids, keys, names, strict=True)))
+        self.players += joined
+        return joined
+
+    async def _equip(self, id: MemberId, account_key: bytes, name: str) -> Player:
+        node_key = secrets.token_bytes(32)
         chain = await Chain.connect(self.url, node_key=node_key)
         player = Player(id, account_key, node_key, chain)
         certificate = b"certificate of " + name.encode()
@@ -159,10 +183,11 @@ class Network:
             player.links.append(hashlib.sha256(player.links[-1]).digest())
         await chain.commit_tip(player.links[ONION_LENGTH])
         await chain.publish_offer(Offer(GIB, 1000, 100, 10 * CREDIT, 1024, 4, 10_000))
-        self.players.append(player)
         return player
 
-    async def open(self, client: Player, provider: Player, term_epochs: int = 1000) -> tuple[AgreementId, Terms]:
+    async def open(
+        self, client: Player, provider: Player, term_epochs: int = 1000, **changes: int
+    ) -> tuple[AgreementId, Terms]:
         now = await self.observer.now()
         terms = Terms(
             client=client.id,
@@ -178,6 +203,7 @@ class Network:
             open_by=Epoch(now.epoch + 10),
             salt=secrets.token_bytes(32),
         )
+        terms = replace(terms, **changes)
         digest = terms_digest(terms, client.chain.domain)
         id = await client.chain.open_agreement(terms, sign(client.node_key, digest), sign(provider.node_key, digest))
         return id, terms
@@ -199,7 +225,7 @@ def answer(challenge: Challenge, tree: Tree) -> tuple[AgreementId, list[Sample]]
     return challenge.agreement, [tree.sample(index) for index in challenge.indices]
 
 
-async def start(home: Path, block_s: float = 0.1, tuning: Tuning | None = None) -> Network:
+async def start(home: Path, block_s: float = 0.05, tuning: Tuning | None = None) -> Network:
     """A chain with the contracts deployed and no members."""
     anvil = AnvilProcess(home, free_port(), block_s=block_s)
     await anvil.start()
@@ -207,6 +233,3 @@ async def start(home: Path, block_s: float = 0.1, tuning: Tuning | None = None) 
     await operator.deploy(Params(EPOCH_S, 0, SAMPLES), tuning)
     observer = await Chain.connect(anvil.url)
     return Network(anvil, operator, observer, Rpc(anvil.url))
-
-
-__all__ = ["Application", "Network", "Player", "Tree", "answer", "free_port", "start"]
