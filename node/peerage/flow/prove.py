@@ -37,8 +37,8 @@ async def beat(ledger: Ledger, member: MemberId, onion: Onion, time: ChainTime) 
     try:
         await ledger.beat(onion.predecessor(tip))
     except Reverted as error:
-        if error.name in ("AlreadyBeaten", "BeatsClosed"):
-            return error.name == "AlreadyBeaten"
+        if error.name in ("AlreadyBeat", "BeatsClosed"):
+            return error.name == "AlreadyBeat"
         raise
     return True
 
