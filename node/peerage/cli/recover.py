@@ -73,7 +73,7 @@ def recover(
     from peerage.keys.sheet import parse_sheet
 
     sheet = parse_sheet(text)
-    rpc = rpc or sheet.rpc
+    rpc = rpc or next(iter(sheet.rpc), None)
     if not rpc:
         raise UserError("the words file names no chain: give its URL with --rpc")
     repaired = repair([*sheet.words, *sheet.parity])
@@ -137,7 +137,8 @@ async def _find_member(
 
     account, _ = account_of(words)
     where = directory or sheet.directory or None
-    async with await Chain.connect(rpc, where, sheet.chain_id or None, sheet.genesis or None) as chain:
+    genesis = bytes.fromhex(sheet.genesis.removeprefix("0x")) if sheet.genesis else None
+    async with await Chain.connect(rpc, where, sheet.chain_id, genesis) as chain:
         member = await chain.member_by_account(account)
         if member is None:
             raise NotAMember(

@@ -132,9 +132,9 @@ def sheet_of(identity: Identity, peers: Sequence[str] = ()) -> Sheet:
         words=identity.words,
         parity=tuple(parity.parity_words(identity.words)),
         chain_id=network.chain_id,
-        genesis=network.genesis,
+        genesis="0x" + network.genesis.hex(),
         directory=network.directory,
-        rpc=network.rpc,
+        rpc=(network.rpc,),
         peers=tuple(peers),
     )
 
