@@ -35,12 +35,12 @@ _ADDRESS = re.compile(r"0x[0-9a-f]{40}$", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """A sheet as given: words None where missing, and perhaps not on the list. parity: six, or none. Facts of the
-    chain are None or empty where the sheet has none. genesis: 32 bytes, the hash of the chain's first block."""
+    chain are None or empty where the sheet has none. genesis: 0x and 64 hex digits."""
 
     words: tuple[str | None, ...] = field(repr=False)
     parity: tuple[str | None, ...] = field(default=(), repr=False)
     chain_id: int | None = None
-    genesis: bytes | None = None
+    genesis: str | None = None
     directory: str | None = None
     rpc: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Sheet:
         if self.chain_id is not None:
             lines.append(f"chain-id: {self.chain_id}")
         if self.genesis is not None:
-            lines.append(f"genesis: 0x{self.genesis.hex()}")
+            lines.append(f"genesis: {self.genesis}")
         if self.directory is not None:
             lines.append(f"directory: {self.directory}")
         lines += [f"rpc: {url}" for url in self.rpc]
@@ -74,7 +74,7 @@ class Sheet:
         facts: list[tuple[str, str]] = []
         if self.chain_id is not None:
             facts.append(("chain-id", str(self.chain_id)))
-        facts += [("genesis", "0x" + self.genesis.hex())] if self.genesis else []
+        facts += [("genesis", self.genesis)] if self.genesis else []
         facts += [("directory", self.directory)] if self.directory else []
         facts += [("rpc", url) for url in self.rpc] + [("peer", url) for url in self.peers]
         return page([word or "?" for word in self.words], [word or "?" for word in self.parity], facts)
@@ -116,12 +116,11 @@ def parse_sheet(text: str) -> Sheet:
         raise UserError(f"the words file has {len(words)} words: it needs {WORD_COUNT}, with ? for each missing one")
     if len(parity) not in (0, PARITY_COUNT):
         raise UserError(f"the words file has {len(parity)} parity words: it needs {PARITY_COUNT}, or none")
-    genesis = _hex(values, "genesis", _HASH)
     return Sheet(
         words=words,
         parity=parity,
         chain_id=_chain_id(values),
-        genesis=bytes.fromhex(genesis[2:]) if genesis else None,
+        genesis=_hex(values, "genesis", _HASH),
         directory=_hex(values, "directory", _ADDRESS),
         rpc=_urls(values, "rpc"),
         peers=_urls(values, "peer"),
