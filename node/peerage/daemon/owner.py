@@ -68,9 +68,11 @@ class OwnerServer:
             await asyncio.sleep(0)  # events reported from other threads arrive first
             _offer(events, final)
             await writer
+            await response.write_eof()
+        except ConnectionError:
+            log.debug("the caller went away", verb=name)
         finally:
             writer.cancel()
-        await response.write_eof()
         return response
 
     async def _run(self, name: str, request: web.Request, report: Report) -> dict[str, Any]:
