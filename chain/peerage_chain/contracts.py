@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peerage_chain.abi import artifact, decode_revert
+from peerage_chain.abi import artifact
 from peerage_chain.directory import KINDS, default_directory, kind_of
 from peerage_chain.errors import ContractsMissing, Reverted, WrongChain
-from peerage_chain.rpc import Rpc, RpcError
-from peerage_chain.typed import Domain, address_bytes, checksum_address
+from peerage_chain.rpc import Rpc, RpcError, refusal
+from peerage_chain.typed import Domain, address_bytes
 from peerage_chain.types import Params
 
 ZERO_ADDRESS = "0x0000000000000000000000000000000000000000"
@@ -46,7 +46,7 @@ class Contracts:
         results = []
         for method, answer in zip(methods, answers, strict=True):
             if isinstance(answer, RpcError):
-                raise _refusal(answer)
+                raise refusal(answer)
             results.append(method.decode(bytes.fromhex(answer[2:])))
         return results
 
@@ -55,19 +55,13 @@ def _call(address: str, data: bytes) -> dict[str, str]:
     return {"to": address, "data": "0x" + data.hex()}
 
 
-def _refusal(error: RpcError) -> Exception:
-    if error.data or error.code == 3 or "revert" in error.message.lower():
-        return decode_revert(error.data, error.message)
-    return error
-
-
 async def read(rpc: Rpc, contract: str, address: str, method: str, *arguments: Any) -> Any:
     """Call one view of one contract at an address. Raises Reverted, ContractsMissing, ChainUnavailable."""
     function = artifact(contract).methods[method]
     try:
         answer = await rpc.call("eth_call", _call(address, function.encode(*arguments)), "latest")
     except RpcError as error:
-        raise _refusal(error) from None
+        raise refusal(error) from None
     return function.decode(bytes.fromhex(answer[2:]))
 
 
@@ -97,7 +91,10 @@ async def find_contracts(
     """
     found_id, found_genesis = await find_chain(rpc, chain_id, genesis)
     address = default_directory() if directory is None else directory
-    address_bytes(address)
+    try:
+        address_bytes(address)
+    except ValueError as error:
+        raise ContractsMissing(f"the directory's address is unusable: {error}") from None
     missing = f"no Peerage contracts at {address} on this chain (id {found_id}); name the right directory"
     if await rpc.call("eth_getCode", address, "latest") in ("0x", "", None):
         raise ContractsMissing(missing)
@@ -127,8 +124,3 @@ async def find_contracts(
 def params_of(raw: dict[str, Any]) -> Params:
     """The network's parameters from the Directory's struct."""
     return Params(epoch_s=raw["epochSeconds"], genesis_time_s=raw["genesisTime"], samples=raw["samples"])
-
-
-def log_address(log: dict[str, Any]) -> str:
-    """The checksummed address of the contract that wrote a JSON-RPC log."""
-    return checksum_address(bytes.fromhex(log["address"][2:]))

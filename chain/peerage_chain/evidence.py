@@ -131,7 +131,11 @@ async def _check_challenges(chain: ChainReads, evidence: Evidence) -> None:
         own = history.seed(epoch)
         if seeded != (own is not None) or (own is not None and own != value):
             evidence.false_epochs.add(epoch)
-    asked = [(epoch, wanted[epoch]) for epoch in epochs if epoch in wanted]
+    asked = [
+        (epoch, wanted[epoch][i : i + AGREEMENTS_PAGE])
+        for epoch in sorted(wanted)
+        for i in range(0, len(wanted[epoch]), AGREEMENTS_PAGE)
+    ]
     shown = await chain.contracts.read_many([("Proofs", "challenges", (ids, epoch)) for epoch, ids in asked], block)
     proofs = chain.contracts.addresses["Proofs"]
     for (epoch, ids), views in zip(asked, shown, strict=True):

@@ -16,12 +16,14 @@ import aiohttp
 from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint
 
-from peerage_chain.errors import ChainRefused, ChainUnavailable, WrongChain
+from peerage_chain.abi import decode_revert
+from peerage_chain.errors import ChainFault, ChainRefused, ChainUnavailable, WrongChain
 
 TIMEOUT_S = 10.0
 ATTEMPTS = 3
 BACKOFF_S = 0.2  # doubles with each attempt
 MAX_BATCH = 100
+REVERTED = 3  # the error code that engines give to a revert
 
 RETRIED = (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError, OSError)
 
@@ -86,6 +88,13 @@ class Rpc:
                 cause: Exception = error
         reason = "no answer in time" if isinstance(cause, asyncio.TimeoutError) else type(cause).__name__
         raise ChainUnavailable(f"no chain answers at {self.shown_url} ({reason}); check the URL and that it runs")
+
+
+def refusal(error: RpcError) -> ChainFault:
+    """What an endpoint's error means to a caller: a contract's refusal as Reverted, anything else as it is."""
+    if error.data or error.code == REVERTED or "revert" in error.message.lower():
+        return decode_revert(error.data, error.message)
+    return error
 
 
 def show_url(url: str) -> str:

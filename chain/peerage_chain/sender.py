@@ -16,9 +16,8 @@ from typing import Any
 from eth_account import Account
 from eth_hash.auto import keccak
 
-from peerage_chain.abi import decode_revert
 from peerage_chain.errors import ChainFault, ChainUnavailable, Reverted
-from peerage_chain.rpc import Rpc, RpcError
+from peerage_chain.rpc import Rpc, RpcError, refusal
 from peerage_chain.typed import address_of
 
 DEADLINE_S = 60.0  # from hand-over to receipt; a devnet's block takes 1 s, a consortium's a few
@@ -112,7 +111,7 @@ class Sender:
         try:
             needed = int(await self._rpc.call("eth_estimateGas", self._call(to, data, value)), 16)
         except RpcError as error:
-            raise _refusal(error) from None
+            raise refusal(error) from None
         # State may move between the estimate and the block; unused gas costs nothing at price zero.
         return needed + needed // 2 + GAS_MARGIN
 
@@ -138,7 +137,7 @@ class Sender:
                         self._gas_price = int(await self._rpc.call("eth_gasPrice"), 16)
                         continue
                     else:
-                        raise _refusal(error) from None
+                        raise refusal(error) from None
                 except ChainUnavailable:
                     self._next = None
                     raise
@@ -209,12 +208,5 @@ class Sender:
         try:
             await self._rpc.call("eth_call", self._call(to, data, value), receipt["blockNumber"])
         except RpcError as error:
-            return _refusal(error)
+            return refusal(error)
         return Reverted("", {"reason": "failed when mined, though it passes now; try again"})
-
-
-def _refusal(error: RpcError) -> ChainFault:
-    """A contract's refusal as Reverted; anything else of the endpoint's as it is."""
-    if error.data or error.code == 3 or "revert" in error.message.lower():
-        return decode_revert(error.data, error.message)
-    return error
