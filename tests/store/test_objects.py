@@ -204,6 +204,38 @@ def test_a_disk_that_fails_in_the_middle_keeps_nothing_of_the_object(
     store.close()
 
 
+def test_a_disk_that_is_full_for_the_index_keeps_nothing_of_the_object(store: ObjectStore, tmp_path: Path) -> None:
+    kept = put(store, 1)
+    (pages,) = store._index.one("PRAGMA page_count")
+    store._index._write.execute(f"PRAGMA max_page_count = {pages}")
+    stored = []
+    with pytest.raises(refusals.DiskFull):  # noqa: PT012 - a page holds more than one row
+        for n in range(2, 100):
+            stored.append(put(store, n, leaves=1))
+    assert files(tmp_path) == sorted(r.hex() for r in [kept, *stored])
+    assert store.usage().used_bytes == 4 * KIB + len(stored) * KIB
+    store._index._write.execute("PRAGMA max_page_count = 100000")
+    put(store, 999)
+
+
+def test_a_folder_that_cannot_be_made_durable_keeps_nothing_new(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = put(store, 1)
+
+    def fsync(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        for n in (1, 2):
+            with pytest.raises(LocalFault, match=r"cannot be written \(Input/output error\)"):
+                put(store, n)
+    assert files(tmp_path) == [kept.hex()]
+    assert [root for root, _ in store.objects_of(A1)] == [kept]
+    assert store.read(ALICE, kept, 0, 4) == data_of(1)[:4]
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting a file system needs root")
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     disk = tmp_path / "disk"

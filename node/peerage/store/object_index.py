@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from peerage.errors import IntegrityError, LocalFault, UnknownVersion
 from peerage.model import AgreementId, MemberId, ObjectKind, ShardRoot
+from peerage.store.refusals import DiskFull
 
 __all__ = ["Health", "NewObject", "ObjectIndex", "ObjectRow"]
 
@@ -134,7 +135,19 @@ class ObjectIndex:
                         self._write.execute("ROLLBACK")
                     raise
             except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                    raise DiskFull("the disk is full: its index has no room either, nothing was changed") from error
                 raise LocalFault(f"the object index cannot be written ({error}): check the disk") from error
+
+    @contextmanager
+    def view(self) -> Iterator[sqlite3.Connection]:
+        """Several reads of one state, whatever is written meanwhile; waits for no writer."""
+        with self._read_lock:
+            self._read.execute("BEGIN")
+            try:
+                yield self._read
+            finally:
+                self._read.execute("COMMIT")
 
     def one(self, sql: str, *arguments: Any) -> Any:
         with self._read_lock:

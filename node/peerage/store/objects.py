@@ -15,22 +15,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 
 from peerage.errors import LocalFault
-from peerage.model import LEAF_SIZE, MIB, AgreementId, MemberId, ObjectKind, ShardRoot
+from peerage.model import LEAF_SIZE, MIB, AgreementId, MemberId, ShardRoot
 from peerage.ports import Buffer
 from peerage.store.group_commit import GroupCommit
-from peerage.store.object_files import ObjectFiles, ObjectReader, disk_error
+from peerage.store.object_files import ObjectFiles, ObjectReader
 from peerage.store.object_index import Health, NewObject, ObjectIndex
 from peerage.store.reconcile import Reconciliation, reconcile
 from peerage.store.refusals import BadObject, DiskFull, OverCapacity, RevisionConflict, UnknownAgreement, UnknownObject
 from peerage.store.revisions import RevisionBook, SignedRevision
+from peerage.store.upload import Upload
 
 __all__ = ["ObjectReader", "ObjectStore", "Reconciliation", "SignedRevision", "Upload", "Usage"]
 
@@ -45,91 +44,6 @@ class Usage:
     capacity_bytes: int
     used_bytes: int
     objects: int
-
-
-class Upload:
-    """An object on its way in, from ObjectStore.begin. Leaving the `with` block without commit() removes it.
-
-    One thread at a time.
-    """
-
-    def __init__(
-        self, store: ObjectStore, owner: MemberId, agreement: AgreementId, root: ShardRoot, size: int, extra: int
-    ) -> None:
-        """extra: bytes that it adds to the agreement's use (none if it is stored already)."""
-        self.extra = extra
-        self.owner = owner
-        self.agreement = agreement
-        self.root = root
-        self.size = size
-        self.written = 0
-        self._store = store
-        self.path, self._fd = store._files.create()
-
-    def write(self, piece: Buffer) -> None:
-        """Append a piece. Raises BadObject past the announced size, DiskFull; either ends the upload."""
-        self._check_open()
-        if self.written + len(piece) > self.size:
-            self.abort()
-            raise BadObject(f"more bytes came than the announced {self.size}")
-        view = memoryview(piece)
-        try:
-            while view:
-                count = self._store._write(self._fd, view)
-                view = view[count:]
-                self.written += count
-        except OSError as error:
-            self.abort()
-            raise disk_error(error) from error
-
-    def commit(
-        self,
-        root: ShardRoot,
-        leaves: int,
-        subroots: bytes,
-        kind: ObjectKind = ObjectKind.SHARD,
-        repository: int = 0,
-        number: int = 0,
-    ) -> None:
-        """Make the object durable and count it; ends the upload. root, leaves, subroots: computed from the bytes.
-
-        Committing what is stored already succeeds, and replaces a damaged copy. Raises BadObject if root or size is
-        not the announced one, UnknownAgreement if it ended meanwhile, DiskFull; then nothing counts.
-        """
-        self._check_open()
-        try:
-            if root != self.root:
-                raise BadObject("the bytes have another root than announced")
-            if self.written != self.size or leaves * LEAF_SIZE != self.size:
-                raise BadObject(f"{self.written} bytes in {leaves} leaves came, {self.size} bytes were announced")
-            try:
-                os.fdatasync(self._fd)
-            except OSError as error:
-                raise disk_error(error) from error
-            row = NewObject(
-                self.agreement, root, self.owner, kind, repository, number, self.size, leaves, subroots, time.time_ns()
-            )
-            self._store._commits.commit((self, row))
-        finally:
-            self.abort()
-
-    def abort(self) -> None:
-        """Forget the upload; harmless after commit() or abort()."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-            self.path.unlink(missing_ok=True)  # not there any more once it is committed
-            self._store._end(self)
-
-    def _check_open(self) -> None:
-        if self._fd < 0:
-            raise BadObject("the upload has ended")
-
-    def __enter__(self) -> Upload:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.abort()
 
 
 class ObjectStore:
@@ -195,8 +109,7 @@ class ObjectStore:
         )
         ids = {row[0] for row in rows}
         with self._lock:
-            used = sum(self._used.get(id, 0) for id in ids)
-            used += sum(upload.extra for upload in self._uploads if upload.agreement in ids)
+            used = sum(self._used.get(id, 0) + self._coming(id) for id in ids)
         return Usage(sum(row[1] for row in rows), used, sum(row[2] for row in rows))
 
     def room_bytes(self) -> int:
@@ -226,37 +139,57 @@ class ObjectStore:
             raise BadObject("a root has 32 bytes")
         if self._free_bytes() < size:
             raise DiskFull(f"the disk has no room for {size} bytes: free some, or lower the capacity on offer")
-        extra = 0 if self._index.find_in(agreement, root) else size
         with self._lock:
-            used = self._used.get(agreement, 0) + sum(u.extra for u in self._uploads if u.agreement == agreement)
-            if used + extra > row[0]:
-                raise OverCapacity(f"{size} bytes are more than the {row[0] - used} left of the agreement's {row[0]}")
-            upload = Upload(self, owner, agreement, root, size, extra)
+            stored = self._index.find_in(agreement, root) is not None
+            before = self._coming(agreement)
+            upload = Upload(self, owner, agreement, root, size, extra=0 if stored else size)
             self._uploads.add(upload)
-        return upload
+            left = row[0] - self._used.get(agreement, 0) - before
+            if self._coming(agreement) - before > left:
+                self._uploads.discard(upload)
+            else:
+                return upload
+        upload.abort()
+        raise OverCapacity(f"{size} bytes are more than the {max(0, left)} left of the agreement's {row[0]}")
 
     def _commit_batch(self, batch: Sequence[tuple[Upload, NewObject]]) -> list[Exception | None]:
-        results: list[Exception | None] = list(
-            self._files.publish((upload.path, row.agreement, row.root) for upload, row in batch)
-        )
-        known = self.agreements()
-        for i, (_, row) in enumerate(batch):
-            if results[i] is None and known.get(row.agreement) != row.owner:
-                self._files.remove(row.agreement, row.root)
-                results[i] = UnknownAgreement("the agreement ended meanwhile")
-        placed = [row for (_, row), result in zip(batch, results, strict=True) if result is None]
+        rows = [row for _, row in batch]
         try:
+            results: list[Exception | None] = list(
+                self._files.publish((upload.path, row.agreement, row.root) for upload, row in batch)
+            )
+            known = self.agreements()
+            for i, row in enumerate(rows):
+                if results[i] is None and known.get(row.agreement) != row.owner:
+                    results[i] = UnknownAgreement("the agreement ended meanwhile")
+            placed = [row for row, result in zip(rows, results, strict=True) if result is None]
             new = self._index.insert_objects(placed)
         except LocalFault:
-            for row in placed:
-                if self._index.find_in(row.agreement, row.root) is None:
-                    self._files.remove(row.agreement, row.root)
+            self._discard(rows)
             raise
+        self._discard([row for row, result in zip(rows, results, strict=True) if result is not None])
         with self._lock:
             for row, is_new in zip(placed, new, strict=True):
                 if is_new:
                     self._used[row.agreement] = self._used.get(row.agreement, 0) + row.size
+                for upload in self._uploads:
+                    if (upload.agreement, upload.root) == (row.agreement, row.root):
+                        upload.extra = 0
         return results
+
+    def _discard(self, rows: Sequence[NewObject]) -> None:
+        """Remove files that did not come to count; one that counted before stays, its content is the same."""
+        for row in rows:
+            if self._index.find_in(row.agreement, row.root) is None:
+                self._files.remove(row.agreement, row.root)
+
+    def _coming(self, agreement: AgreementId) -> int:
+        """Bytes that uploads will add; an object that comes several times at once adds once. Under the lock."""
+        extra: dict[ShardRoot, int] = {}
+        for upload in self._uploads:
+            if upload.agreement == agreement:
+                extra[upload.root] = max(upload.extra, extra.get(upload.root, 0))
+        return sum(extra.values())
 
     def _end(self, upload: Upload) -> None:
         with self._lock:

@@ -183,7 +183,7 @@ class RevisionBook:
 
     def objects_of(self, revision: SignedRevision) -> list[tuple[ShardRoot, int]]:
         """(root, leaves) of every object under this revision, in the order of the agreement's tree."""
-        with self._index.transaction() as db:  # one consistent view while another thread may be recording
+        with self._index.view() as db:  # another thread may be recording it just now
             kept = self._by_digest(db, revision.agreement, revision.digest)
             if kept is None:
                 raise RevisionConflict(f"revision {revision.sequence} is not held here")
