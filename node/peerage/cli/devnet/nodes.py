@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -136,16 +137,23 @@ def _environment() -> dict[str, str]:
 def end_leftover(pid: int, argument: str) -> bool:
     """End a process that a killed supervisor left behind, if `pid` still is it: its command names `argument`.
 
-    A pid may have been given to another program since, so the command line decides.
+    A pid may have been given to another program since, so the command line decides. Waits until it is gone.
     """
+    if not _is_running(pid, argument):
+        return False
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+    deadline_s = time.monotonic() + KILL_WAIT_S
+    while _is_running(pid, argument) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return True
+
+
+def _is_running(pid: int, argument: str) -> bool:
     if pid <= 0:
         return False
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    if os.fsencode(argument) not in command:
-        return False
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
-    return True
+    return os.fsencode(argument) in command  # a zombie's command line is empty

@@ -1,0 +1,151 @@
+"""What the verbs send to the daemon, and how its answers become output and exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peerage.cli.main import VERBS
+from peerage.cli.progress import Events
+
+from .conftest import Peerage
+
+DONE = {"snapshot_id": "ab" * 32, "files": 2, "bytes": 3_000_000, "bytes_sent": 4_500_000, "seconds": 1.5}
+
+
+class Daemon:
+    """Answers in place of the owner's socket."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[tuple[Path, str, dict[str, Any]]] = []
+        self.result: dict[str, Any] = {}
+        monkeypatch.setattr("peerage.net.owner_client.call", self._call)
+
+    def _call(self, home: Path, verb: str, params: dict[str, Any], on_event: Any = None) -> dict[str, Any]:
+        self.asked.append((home, verb, params))
+        on_event({"event": "progress", "phase": "backup", "files": 1, "bytes": 10})
+        on_event({"event": "warning", "message": "member 4 is slow"})
+        return dict(self.result)
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> Daemon:
+    return Daemon(monkeypatch)
+
+
+def test_every_verb_has_help(peerage: Peerage) -> None:
+    listed = peerage("--help")
+    assert listed.code == 0
+    for verb in VERBS:
+        assert f"  {verb} " in listed.out
+        answer = peerage(verb, "--help")
+        assert answer.code == 0
+        assert "--json" in answer.out
+        assert "--home" in answer.out
+
+
+def test_home_and_json_are_accepted_before_and_after_the_verb(
+    peerage: Peerage, daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.result = {"snapshots": []}
+    home = tmp_path / "h"
+    for arguments in (
+        ("--home", home, "--json", "snapshots"),
+        ("snapshots", "--home", home, "--json"),
+        ("--json", "snapshots", "--home", home),
+        ("policy", "--home", home, "show", "--json"),
+    ):
+        answer = peerage(*arguments)
+        assert answer.code == 0
+        assert answer.json == {"snapshots": []}
+    monkeypatch.setenv("PEERAGE_HOME", str(tmp_path / "env"))
+    peerage("snapshots")
+    peerage("snapshots", "--home", home)
+    assert [asked[0] for asked in daemon.asked] == [home] * 4 + [tmp_path / "env", home]
+
+
+def test_backup_sends_absolute_paths_of_any_bytes(
+    peerage: Peerage, daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.result = DONE
+    monkeypatch.chdir(tmp_path)
+    odd = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(odd)
+    (tmp_path / "link").symlink_to("nowhere")
+    answer = peerage("backup", "link", os.fsdecode(odd), "--json")
+    assert answer.code == 0
+    assert answer.json == DONE
+    assert daemon.asked[-1][1:] == ("backup", {"paths": [str(tmp_path / "link"), os.fsdecode(odd)]})
+    assert "member 4 is slow" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({}, 0),
+        ({"unreadable": [{"path": "/x", "reason": "it changed while it was read"}]}, 3),
+        ({"waiting": ["the revision with member 3"]}, 4),
+        ({"unreadable": [{"path": "/x", "reason": "gone"}], "waiting": ["the anchor"]}, 4),
+    ],
+)
+def test_backup_says_how_it_ended(
+    peerage: Peerage, daemon: Daemon, tmp_path: Path, more: dict[str, Any], code: int
+) -> None:
+    daemon.result = {**DONE, **more}
+    assert peerage("backup", tmp_path, "--json").code == code
+    answer = peerage("backup", tmp_path)
+    assert answer.code == code
+    assert DONE["snapshot_id"] in answer.out
+    assert ("/x" in answer.err) == ("unreadable" in more)
+
+
+def test_restore_sends_its_parts(peerage: Peerage, daemon: Daemon, tmp_path: Path) -> None:
+    daemon.result = {**DONE, "target": str(tmp_path / "t"), "failed": [{"path": "dev/null", "reason": "not root"}]}
+    answer = peerage("restore", "latest", "--target", tmp_path / "t", "--include", "/etc/hosts", "--include", "/srv")
+    assert answer.code == 3
+    assert "dev/null: not root" in answer.err
+    assert daemon.asked[-1][1:] == (
+        "restore",
+        {"snapshot": "latest", "target": str(tmp_path / "t"), "include": ["/etc/hosts", "/srv"]},
+    )
+
+
+def test_status_for_people(peerage: Peerage, daemon: Daemon) -> None:
+    daemon.result = {
+        "health": 0.5,
+        "snapshots": 2,
+        "stripes": {"total": 4, "whole": 2, "degraded": 2, "lost": 0},
+        "shards": {"total": 24, "proven": 20},
+        "repaired_shards": 1,
+        "providers": 8,
+        "balance": "999.5",
+    }
+    out = peerage("status").out
+    for shown in ("50%", "4 (2 whole, 2 degraded, 0 lost)", "24 (20 proven lately)", "999.5 credits"):
+        assert shown in out
+
+
+def test_progress_is_a_line_now_and_then_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    with Events(lambda: now[0]) as events:
+        for second in range(12):
+            now[0] = float(second)
+            events.show({"event": "progress", "phase": "backup", "files": second, "bytes": second * 1_000_000})
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("backup: 10 files, 9.5 MiB, 1.0 MB/s")
+
+
+def test_the_command_line_imports_little(tmp_path: Path) -> None:
+    code = "import sys, peerage.cli.main as m; m.run(['--help']); print(sorted(sys.modules), file=sys.stderr)"
+    began_s = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert time.monotonic() - began_s < 5.0  # 0.1 s on an idle machine
+    for heavy in ("web3", "aiohttp", "cryptography", "rich"):
+        assert f"'{heavy}'" not in done.stderr
