@@ -23,8 +23,8 @@ from peerage_chain.types import (
     AgreementInfo,
     AgreementState,
     Anchor,
-    Challenge,
     ChainTime,
+    Challenge,
     Enrolment,
     MemberInfo,
     MemberStatus,
@@ -154,9 +154,7 @@ class FakeLedger:
         self._call("beacon_tip")
         return ZERO32, Epoch(0)
 
-    async def enrol(
-        self, enrolment: Enrolment, certificate: bytes, endpoint: str, site: str, signature: bytes
-    ) -> None:
+    async def enrol(self, enrolment: Enrolment, certificate: bytes, endpoint: str, site: str, signature: bytes) -> None:
         raise NotImplementedError
 
     async def announce(self, endpoint: str, site: str) -> None:
