@@ -190,7 +190,7 @@ class Archiver:
         """One name; a directory is opened and returned with its names, the rest is dealt with or queued."""
         try:
             st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-            entry, _ = source.read_entry(dir_fd, name, st)
+            entry, identity = source.read_entry(dir_fd, name, st)
             if stat.S_ISDIR(st.st_mode):
                 fd = source.open_directory(dir_fd, name)
                 try:
@@ -204,6 +204,8 @@ class Archiver:
             elif entry.type is not EntryType.SOCKET:
                 with self._lock:
                     parent.waiting += 1
+                    if identity is not None:  # symlinks, fifos and devices have several names too, at times
+                        entry.links = self._links.setdefault(identity, _Links(len(self._links) + 1)).group
                 self._progress.files += 1
                 self._child_done(parent, entry)
         except (OSError, source.Unreadable) as error:
