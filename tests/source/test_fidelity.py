@@ -2,24 +2,19 @@
 
 import os
 import subprocess
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-Copy = Callable[..., list[object]]
-Difference = Callable[..., str]
+from tests.source.copying import copy, deep_difference, difference
+from tests.trees.make_tree import make_tree
 
 
 @pytest.mark.parametrize(("seed", "threads", "open_files"), [(0, 1, 1), (1, 4, 8)])
 def test_a_tree_with_every_kind_of_file(
     tmp_path: Path,
-    make_tree: Callable[..., list[str]],
-    copy: Copy,
-    difference: Difference,
     seed: int,
     threads: int,
     open_files: int,
@@ -33,7 +28,7 @@ def test_a_tree_with_every_kind_of_file(
     source_time = source.stat().st_mtime_ns
     os.utime(target, ns=(source_time, source_time))  # the target itself is the user's
     assert difference(source, target, "--exclude=/deep/000-*/*") == ""
-    assert deep_difference(source, target, difference) == ""
+    assert deep_difference(source, target) == ""
     for path in (source / "sparse").iterdir():
         assert blocks(target / "sparse" / path.name) <= blocks(path) + 16, f"{path.name} lost its holes"
 
@@ -42,31 +37,7 @@ def blocks(path: Path) -> int:
     return path.stat().st_blocks
 
 
-def deep_difference(source: Path, target: Path, difference: Difference) -> str:
-    """The chain of 25 directories with names of 200 bytes, compared in stretches that rsync can follow."""
-    found = ""
-    for top in (0, 10, 20):
-        down = ["deep", *(f"{level:03}-" + "d" * 196 for level in range(top))]
-        inside = [descend(source, down), descend(target, down)]
-        try:
-            ends = [Path(f"/proc/{os.getpid()}/fd/{fd}") for fd in inside]
-            found += difference(*ends, "--exclude=/*/*/*/*/*/*/*/*/*/*/*/*")
-        finally:
-            for fd in inside:
-                os.close(fd)
-    return found
-
-
-def descend(path: Path, names: list[str]) -> int:
-    fd = os.open(path, os.O_RDONLY)
-    for name in names:
-        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
-        os.close(fd)
-        fd = inner
-    return fd
-
-
-def test_the_comparison_would_see_a_difference(tmp_path: Path, difference: Difference) -> None:
+def test_the_comparison_would_see_a_difference(tmp_path: Path) -> None:
     for side, content in (("a", "x"), ("b", "y")):
         deepest = tmp_path / side
         os.makedirs(deepest)
@@ -79,7 +50,7 @@ def test_the_comparison_would_see_a_difference(tmp_path: Path, difference: Diffe
         with open(os.open("file", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=fd), "w") as file:
             file.write(content)
         os.close(fd)
-    assert "file" in deep_difference(tmp_path / "a", tmp_path / "b", difference)
+    assert "file" in deep_difference(tmp_path / "a", tmp_path / "b")
 
 
 # Random trees: names, kinds, sizes, modes and times drawn by Hypothesis.
@@ -151,8 +122,6 @@ def finish(fd: int, mode: object, time_ns: object, xattrs: object) -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_trees(
     tmp_path_factory: pytest.TempPathFactory,
-    copy: Copy,
-    difference: Difference,
     tree: dict[bytes, tuple[object, ...]],
     seed: int,
 ) -> None:
@@ -171,9 +140,7 @@ def test_random_trees(
         subprocess.run(["rm", "-rf", str(base)], check=True)
 
 
-def test_a_target_that_hands_its_acl_down_does_not_change_the_files(
-    tmp_path: Path, make_tree: Callable[..., list[str]], copy: Copy, difference: Difference
-) -> None:
+def test_a_target_that_hands_its_acl_down_does_not_change_the_files(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     make_tree(source, 5, files=20, without=["deep", "big", "owners"])
     target.mkdir()
