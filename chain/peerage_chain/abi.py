@@ -114,8 +114,9 @@ class Event:
     def decode(self, topics: list[bytes], data: bytes) -> dict[str, Any]:
         """The fields by name. topics: all of the log's, the event's own first."""
         found: dict[str, Any] = {}
-        for item, kind, topic in zip(self._indexed, self._indexed_types, topics[1:], strict=True):
-            found[item["name"]] = _named(item, decode((kind,), topic)[0])
+        # All indexed fields of ours are single words, so the topics decode together as they stand.
+        for item, value in zip(self._indexed, decode(self._indexed_types, b"".join(topics[1:])), strict=True):
+            found[item["name"]] = _named(item, value)
         for item, value in zip(self._plain, decode(self._plain_types, data), strict=True):
             found[item["name"]] = _named(item, value)
         return found

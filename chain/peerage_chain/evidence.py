@@ -127,8 +127,9 @@ async def _check_challenges(chain: ChainReads, evidence: Evidence) -> None:
             wanted.setdefault(verdict.epoch, []).append(id)
     epochs = list(evidence.epochs)
     seeds = await chain.contracts.read_many([("Beacon", "seed", (e,)) for e in epochs], block)
+    derived = {epoch: history.seed(epoch) for epoch in epochs}
     for epoch, (value, seeded) in zip(epochs, seeds, strict=True):
-        own = history.seed(epoch)
+        own = derived[epoch]
         if seeded != (own is not None) or (own is not None and own != value):
             evidence.false_epochs.add(epoch)
     asked = [
@@ -140,15 +141,15 @@ async def _check_challenges(chain: ChainReads, evidence: Evidence) -> None:
     proofs = chain.contracts.addresses["Proofs"]
     for (epoch, ids), views in zip(asked, shown, strict=True):
         for id, view in zip(ids, views, strict=True):
-            if not _challenge_follows(chain, evidence, proofs, id, Epoch(epoch), view):
+            if not _challenge_follows(chain, history.agreements[id], proofs, Epoch(epoch), derived[epoch], view):
                 evidence.false_agreements.add(id)
 
 
 def _challenge_follows(
-    chain: ChainReads, evidence: Evidence, proofs: str, id: AgreementId, epoch: Epoch, view: dict[str, Any]
+    chain: ChainReads, past: AgreementPast, proofs: str, epoch: Epoch, seed: bytes | None, view: dict[str, Any]
 ) -> bool:
-    past = evidence.history.agreements[id]
-    frozen, seed = past.frozen(epoch), evidence.history.seed(epoch)
+    """Whether the contract's view of one challenge is what the recorded revisions, proofs and links make."""
+    frozen = past.frozen(epoch)
     if frozen is None or (view["sequence"], view["root"], view["leaves"]) != (
         frozen.sequence,
         frozen.root,
@@ -162,5 +163,5 @@ def _challenge_follows(
     if seed is None or view["seed"] != seed:
         return False
     samples = chain.params.samples
-    own = challenge_indices(seed, chain.chain_id, proofs, id, past.terms.provider, samples, frozen.leaves)
+    own = challenge_indices(seed, chain.chain_id, proofs, past.id, past.terms.provider, samples, frozen.leaves)
     return own == tuple(view["indices"])
