@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 from tests.chain.network import free_port
 
 from peerage_chain import anvil as module
+from peerage_chain import sender as sender_module
 from peerage_chain.anvil import AnvilProcess, find_anvil
 from peerage_chain.errors import AnvilMissing
 from peerage_chain.rpc import Rpc
@@ -60,6 +62,26 @@ async def test_state_genesis_and_clock_survive_a_kill(tmp_path: Path) -> None:
             assert sum(block["header"]["number"] == "0x0" for block in loaded) == 1, "the others are strangers"
         finally:
             await last.stop(dump=False)
+    finally:
+        await rpc.close()
+        await anvil.stop(dump=False)
+
+
+async def test_a_sender_outlives_a_chain_that_lost_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "RESEND_S", 0.3)
+    anvil = AnvilProcess(tmp_path / "chain", free_port(), block_s=0.1)
+    await anvil.start()
+    rpc = Rpc(anvil.url)
+    sender = Sender(rpc, KEY, anvil.chain_id)
+    try:
+        await sender.send(SINK, b"")
+        await anvil.dump()
+        await asyncio.gather(*(sender.send(SINK, b"") for _ in range(3)))
+        await anvil.stop(dump=False)
+        await anvil.start()
+        assert (await facts(rpc))[1] == 1, "three sends were lost"
+        await asyncio.gather(*(sender.send(SINK, b"") for _ in range(5)))
+        assert (await facts(rpc))[1] >= 6
     finally:
         await rpc.close()
         await anvil.stop(dump=False)
