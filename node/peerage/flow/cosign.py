@@ -72,17 +72,25 @@ class Cosigner:
             if held is not None:
                 return held.provider_signature
             now = (await self._provided.time()).epoch
+            info, is_fresh = await self._newest(info)
+            if is_fresh:
+                await asyncio.to_thread(self._drop_expired, info, now)
             if not await asyncio.to_thread(self._follows, info, revision, now):
-                # The chain may be ahead of what is remembered; and only the chain can say that a number is free again.
-                info = await self._provided.get(revision.agreement, fresh=True)
-                await asyncio.to_thread(self._store.revisions.drop_expired, revision.agreement, now)
-                if not await asyncio.to_thread(self._follows, info, revision, now):
-                    raise Refusal(
-                        RefusalCode.STALE_REVISION,
-                        f"revision {revision.sequence} does not follow: {info.sequence} is the newest on chain",
-                    )
+                raise Refusal(
+                    RefusalCode.STALE_REVISION,
+                    f"revision {revision.sequence} does not follow: {info.sequence} is the newest on chain",
+                )
             self._check_bounds(info, revision, now)
             return await asyncio.to_thread(self._check_and_keep, info, request)
+
+    async def _newest(self, known: AgreementInfo) -> tuple[AgreementInfo, bool]:
+        """The agreement as the chain shows it now, or as it was known while the chain is away; and which of the two."""
+        try:
+            return await self._provided.get(known.id, fresh=True), True
+        except Refusal as refusal:
+            if refusal.code != RefusalCode.CHAIN_UNAVAILABLE:
+                raise
+            return known, False
 
     # --- checks without the disk --------------------------------------------------------------------------------------
 
@@ -118,8 +126,8 @@ class Cosigner:
     def _follows(self, info: AgreementInfo, revision: Revision, now: Epoch) -> bool:
         """Whether its predecessor is the recorded revision, or one that we signed and that may still be recorded."""
         book = self._store.revisions
-        if any(r.sequence == revision.sequence and r.expires < now and not r.recorded for r in self._held(info)):
-            return False  # not before the chain was asked whether that one was recorded
+        if any(r.sequence == revision.sequence and _has_expired(r, now) for r in self._held(info)):
+            return False  # the chain is away, and only it can say that this number is free again
         if (info.sequence, info.revision) == (revision.sequence - 1, revision.previous):
             return True
         before = book.get(revision.agreement, revision.previous)
@@ -129,6 +137,10 @@ class Cosigner:
             and info.sequence < before.sequence <= info.sequence + PENDING_MAX
             and before.expires >= now
         )
+
+    def _drop_expired(self, info: AgreementInfo, now: Epoch) -> None:
+        if any(_has_expired(r, now) for r in self._held(info)):
+            self._store.revisions.drop_expired(info.id, now)
 
     def _held(self, info: AgreementInfo) -> list[SignedRevision]:
         return self._store.revisions.all_of(info.id)
@@ -184,3 +196,7 @@ class Cosigner:
                     RefusalCode.STALE_REVISION,
                     f"another revision {revision.sequence} is signed and may be recorded until epoch {rival.expires}",
                 )
+
+
+def _has_expired(revision: SignedRevision, now: Epoch) -> bool:
+    return not revision.recorded and revision.expires < now
