@@ -186,6 +186,29 @@ contract ClearingTest is Network {
         assertEq(keccak256(abi.encode(ledger(), clearing.balanceOf(CLIENT), clearing.balanceOf(PROVIDER))), before);
     }
 
+    function test_settleMany_settlesEach() public {
+        bytes32 second = openBetween(3, PROVIDER);
+        revise(second, LEAVES);
+        for (uint256 i = 0; i < 4; ++i) {
+            pass(true); // 4 to 7
+            setProven(second, beacon.currentEpoch());
+        }
+        bytes32[] memory ids = new bytes32[](3);
+        (ids[0], ids[1], ids[2]) = (id, second, id); // naming one twice changes nothing
+        toSecondHalf();
+        clearing.settleMany(ids);
+        assertEq(clearing.ledgerOf(id).paid, 3 * PAY);
+        // The second was revised in 3, so 5 is the first epoch that is about it.
+        assertEq(clearing.ledgerOf(second).paid, 2 * PAY);
+    }
+
+    function test_lastClosedEpoch_atGenesis() public {
+        toEpoch(0);
+        assertEq(clearing.lastClosedEpoch(), 0);
+        toSecondHalf();
+        assertEq(clearing.lastClosedEpoch(), 0);
+    }
+
     function test_settle_refusesAnUnknownAgreement() public {
         vm.expectRevert(abi.encodeWithSelector(IAgreements.UnknownAgreement.selector, bytes32("no")));
         clearing.settle("no");

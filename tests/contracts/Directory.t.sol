@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
+import {Anchors} from "peerage/Anchors.sol";
 import {Directory} from "peerage/Directory.sol";
 import {Members} from "peerage/Members.sol";
 import {IAnchors} from "peerage/interfaces/IAnchors.sol";
@@ -106,9 +107,11 @@ contract DirectoryTest is Network {
     function test_missingContract_isNamed() public {
         vm.prank(operator);
         fresh.configure(only(60));
-        Members lonely = new Members(fresh);
+        Anchors lonely = new Anchors(fresh);
         assertEq(address(lonely.directory()), address(fresh));
-        assertEq(fresh.get(Kinds.BEACON), address(0));
+        assertEq(fresh.get(Kinds.MEMBERS), address(0));
+        vm.expectRevert(abi.encodeWithSelector(IPeered.MissingContract.selector, Kinds.MEMBERS));
+        lonely.anchor(0, 1, "head");
     }
 
     function test_domainSeparator_namesChainAndDirectory() public view {

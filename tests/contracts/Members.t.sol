@@ -179,6 +179,13 @@ contract MembersTest is Network {
         members.enrol(given, new bytes(4097), "host:1", "site", signature);
     }
 
+    function test_enrol_boundsAMembersKeys() public {
+        for (uint256 i = 0; i < 256; ++i) {
+            enrol(member, newKey());
+        }
+        expectRefusal(enrolment(member, newKey()), abi.encodeWithSelector(IMembers.TooManyNodes.selector, member, 256));
+    }
+
     function test_enrol_exclusivelyRevokesTheOthers() public {
         enrol(member, key);
         vm.warp(block.timestamp + 10);
