@@ -1,7 +1,8 @@
 """One error tree. Every error says in one line what happened and what to do, and carries its exit code.
 
 The exit codes are an interface of the command line (README): 0 done, 1 internal, 2 usage, 3 done but some files could
-not be read, 4 done but records wait for the chain, 5 user error, 6 peers, 7 chain, 8 integrity.
+not be read, 4 done but records wait for the chain, 5 user error, 6 peers, 7 chain, 8 integrity. Errors of the chain are
+peerage_chain.errors.ChainFault; the command line gives them code 7.
 """
 
 from __future__ import annotations
@@ -61,17 +62,11 @@ class PeerRefused(PeerError):
 
 
 class PeerFault(PeerError):
-    """The peer broke the protocol: a wrong root, a bad signature, a malformed answer. Its evidence is in the message."""
+    """The peer broke the protocol: a wrong root, a bad signature, a malformed answer. The message has the evidence."""
 
 
 class TooFewProviders(PeerError):
     """Fewer providers can be had than the code needs; said before a backup starts."""
-
-
-class ChainError(PeerageError):
-    """The chain cannot be used as asked: not reachable, another chain, contracts missing, not a member."""
-
-    exit_code = EXIT_CHAIN
 
 
 class IntegrityError(PeerageError):

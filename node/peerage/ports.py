@@ -10,8 +10,8 @@ from peerage.model import AgreementId, MemberId, ObjectKind, Receipt, ShardRoot
 from peerage_chain.types import (
     AgreementInfo,
     Anchor,
-    Challenge,
     ChainTime,
+    Challenge,
     Enrolment,
     Epoch,
     MemberInfo,

@@ -126,7 +126,7 @@ def check_paths(paths: Sequence[bytes]) -> None:
         shown = os.fsdecode(path)
         if not path.startswith(b"/"):
             raise UserError(f"{shown} is a relative path: give an absolute one")
-        if not os.path.lexists(path):  # noqa: PTH
+        if not os.path.lexists(path):
             raise UserError(f"{shown} is not there: give a path that exists")
         if not os.access(path, os.R_OK, follow_symlinks=False):
             raise UserError(f"{shown} cannot be read: run the node as a user who may read it")

@@ -346,8 +346,8 @@ class Catalogue:
         with self._write() as db:
             db.execute(
                 "INSERT INTO agreements VALUES (?,?,?,?,?,?,?)"
-                " ON CONFLICT(id) DO UPDATE SET capacity=excluded.capacity, end_epoch=excluded.end_epoch, live=excluded.live, sequence=excluded.sequence,"
-                " revision=excluded.revision",
+                " ON CONFLICT(id) DO UPDATE SET capacity=excluded.capacity, end_epoch=excluded.end_epoch,"
+                " live=excluded.live, sequence=excluded.sequence, revision=excluded.revision",
                 (id, provider, capacity, end_epoch, live, sequence, revision),
             )
 
