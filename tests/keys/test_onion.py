@@ -1,0 +1,68 @@
+"""The hash onion, against plain hashing."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peerage.errors import IntegrityError, LocalFault
+from peerage.keys.onion import LENGTH, Onion
+
+SEED = b"\x42" * 32
+LINKS = [SEED]
+for _ in range(3000):
+    LINKS.append(hashlib.sha256(LINKS[-1]).digest())
+ONION = Onion(SEED, 3000)
+
+
+def test_every_link() -> None:
+    assert ONION.tip == LINKS[3000]
+    assert all(ONION.link(i) == link for i, link in enumerate(LINKS))
+
+
+@given(st.integers(1, 3000))
+def test_the_predecessor_hashes_to_what_is_known(index: int) -> None:
+    revealed = ONION.predecessor(LINKS[index])
+    assert revealed == LINKS[index - 1]
+    assert hashlib.sha256(revealed).digest() == LINKS[index]
+    assert ONION.remaining(LINKS[index]) == index
+
+
+@pytest.mark.parametrize("length", [1, 2, 1023, 1024, 1025, 2048])
+def test_lengths_about_the_stride(length: int) -> None:
+    onion = Onion(SEED, length)
+    link, revealed = onion.tip, 0
+    while onion.remaining(link):
+        link = onion.predecessor(link)
+        revealed += 1
+    assert revealed == length
+    assert link == SEED
+
+
+def test_the_end_and_foreign_links() -> None:
+    with pytest.raises(LocalFault, match="used up"):
+        ONION.predecessor(SEED)
+    assert ONION.holds(LINKS[5])
+    assert not ONION.holds(bytes(32))
+    with pytest.raises(IntegrityError, match="not of this node's onion"):
+        ONION.predecessor(bytes(32))
+    for index in (-1, 3001):
+        with pytest.raises(IndexError):
+            ONION.link(index)
+    with pytest.raises(ValueError, match="32 bytes"):
+        Onion(b"short")
+
+
+def test_a_link_past_the_tip_is_foreign() -> None:
+    assert not ONION.holds(hashlib.sha256(ONION.tip).digest())
+
+
+def test_the_real_length_lasts_decades_of_hours() -> None:
+    assert LENGTH / (24 * 365) > 100
+
+
+def test_no_seed_is_shown() -> None:
+    assert SEED.hex() not in repr(ONION)
