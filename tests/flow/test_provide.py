@@ -369,3 +369,29 @@ async def test_a_revision_that_is_not_held_cannot_be_proven(pair: Pair) -> None:
     one = revision_over(pair, objects)
     with pytest.raises(IntegrityError, match="not held"):
         pair[1].provider.samples_for(challenge_over(pair, one, 0))
+
+
+async def test_a_chain_that_hangs_does_not_slow_down_what_is_known(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peerage.flow.provided.PATIENCE_S", 0.2)
+    monkeypatch.setattr("peerage.flow.provided.FRESH_S", 0.0)
+    monkeypatch.setattr("peerage.flow.provided.TIME_FRESH_S", 0.0)
+    await put(pair, 1)
+
+    async def hang(*_arguments: object) -> object:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr(pair[0].ledger, "now", hang)
+    monkeypatch.setattr(pair[0].ledger, "agreement", hang)
+    async with asyncio.timeout(5):
+        await put(pair, 5)
+
+
+async def test_guessed_ids_do_not_load_the_chain(pair: Pair) -> None:
+    client, provider, _ = pair
+    before = client.ledger.calls.count("agreement")
+    for _ in range(10):
+        await refused(
+            provider.provider.list_objects(client.info, AgreementId(b"g" * 32), 0, 10), RefusalCode.NO_SUCH_AGREEMENT
+        )
+    assert client.ledger.calls.count("agreement") == before + 1

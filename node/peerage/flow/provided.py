@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from peerage.model import AgreementId, MemberId
 from peerage.ports import Ledger
@@ -14,10 +16,17 @@ from peerage.wire.refusals import Refusal, RefusalCode
 from peerage_chain.errors import ChainFault, Reverted
 from peerage_chain.types import LIVE_STATES, ZERO32, AgreementInfo, AgreementState, ChainTime, Epoch
 
+T = TypeVar("T")
+
 FRESH_S = 5.0
 """What the chain said is believed for so long without asking again."""
 TIME_FRESH_S = 0.5
+UNKNOWN_FRESH_S = 1.0
 UNKNOWN_MAX = 1_000
+PATIENCE_S = 2.0
+"""An answer that is remembered is used when the chain does not give a newer one within this."""
+AWAY_S = 5.0
+"""Then the chain is not asked again for so long."""
 
 
 @dataclass(slots=True)
@@ -38,17 +47,35 @@ class ProvidedAgreements:
         self._asking: dict[AgreementId, asyncio.Lock] = {}
         self._time: ChainTime | None = None
         self._time_at_s = 0.0
+        self._asking_time = asyncio.Lock()
+        self._away_until_s = 0.0
 
     async def time(self) -> ChainTime:
         """The chain's time; the last known when it is away. Raises Refusal(chain_unavailable) if none is."""
-        if self._time is None or time.monotonic() - self._time_at_s > TIME_FRESH_S:
-            try:
-                self._time = await self._ledger.now()
-            except ChainFault as error:
-                if self._time is None:
-                    raise _chain_away() from error
-            self._time_at_s = time.monotonic()
+        async with self._asking_time:
+            if self._time is None or time.monotonic() - self._time_at_s > TIME_FRESH_S:
+                newest = await self._from_chain(self._ledger.now, self._time is not None)
+                self._time = newest or self._time
+                self._time_at_s = time.monotonic()
+        assert self._time is not None
         return self._time
+
+    async def _from_chain(self, ask: Callable[[], Awaitable[T]], remembered: bool) -> T | None:
+        """What the chain says; None if it is away and something is remembered. Raises Reverted, Refusal."""
+        if remembered and time.monotonic() < self._away_until_s:
+            return None  # an endpoint that hangs must not slow down what works without it
+        try:
+            async with asyncio.timeout(PATIENCE_S if remembered else None):
+                return await ask()
+        except Reverted:
+            raise
+        except (ChainFault, TimeoutError) as error:
+            self._away_until_s = time.monotonic() + AWAY_S
+            if remembered:
+                return None
+            raise Refusal(
+                RefusalCode.CHAIN_UNAVAILABLE, "this node cannot reach the chain now: try again later"
+            ) from error
 
     async def get(self, id: AgreementId, fresh: bool = False) -> AgreementInfo:
         """An agreement in which this node is the provider.
@@ -64,25 +91,24 @@ class ProvidedAgreements:
             if not fresh and again is not None and again is not kept:
                 return again.info  # asked by another task meanwhile
             try:
-                return await self._ask(id)
-            except ChainFault as error:
-                if fresh or kept is None:
-                    raise _chain_away() from error
-                kept.at_s = time.monotonic()
-                return kept.info
+                return await self._ask(id, None if fresh else kept)
             finally:
                 if id not in self._kept:
                     self._asking.pop(id, None)  # a stranger's guesses are not remembered
 
-    async def _ask(self, id: AgreementId) -> AgreementInfo:
+    async def _ask(self, id: AgreementId, kept: _Kept | None) -> AgreementInfo:
         # Guessed ids must not become a load on the chain: a no is believed for a while too.
-        if time.monotonic() - self._unknown.get(id, -FRESH_S) < FRESH_S / 5:
+        if time.monotonic() - self._unknown.get(id, -FRESH_S) < UNKNOWN_FRESH_S:
             raise _no_agreement()
         try:
-            info = await self._ledger.agreement(id)
+            info = await self._from_chain(lambda: self._ledger.agreement(id), kept is not None)
         except Reverted as error:
             self._remember_unknown(id)
             raise _no_agreement() from error
+        if info is None:
+            assert kept is not None
+            kept.at_s = time.monotonic()
+            return kept.info
         if info.state == AgreementState.NONE or info.terms.provider != self._member:
             self._remember_unknown(id)
             raise _no_agreement()
@@ -131,7 +157,3 @@ class ProvidedAgreements:
 
 def _no_agreement() -> Refusal:
     return Refusal(RefusalCode.NO_SUCH_AGREEMENT, "no such agreement of yours with this node")
-
-
-def _chain_away() -> Refusal:
-    return Refusal(RefusalCode.CHAIN_UNAVAILABLE, "this node cannot reach the chain now: try again later")

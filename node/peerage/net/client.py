@@ -172,7 +172,8 @@ class PeerClient:
             objects += [(ShardRoot(bytes.fromhex(root)), leaves) for root, leaves in page.objects]
             if len(objects) >= page.total:
                 return objects
-            if page.start != len(objects) - len(page.objects) or not page.objects:
+            follows = page.start == len(objects) - len(page.objects) and page.objects
+            if not follows or len(objects) > limits.LISTING_MAX:
                 raise PeerFault(f"member {member} lists objects that do not follow each other", member)
 
     async def list_heads(self, member: MemberId, repository: int) -> list[tuple[int, ShardRoot, int]]:
@@ -201,14 +202,17 @@ class PeerClient:
                 raise PeerUnavailable(f"member {member} has no live node with an endpoint on chain", member)
             node = nodes[attempt % len(nodes)]
             last = attempt == TRIES - 1
+            begun_s = asyncio.get_running_loop().time()
             try:
                 return await self._once(member, node, call)
             except PeerRefused as refused:
                 if last or refused.code not in TRANSIENT:
                     raise
             except PeerUnavailable:
-                # A time-out was long already; what broke at once is worth one more try on a fresh connection.
-                if last or (attempt >= 1 and attempt >= len(nodes) - 1):
+                # What broke at once is worth one more try on a fresh connection; a time-out was long already.
+                tried_all = attempt >= len(nodes) - 1
+                timed_out = asyncio.get_running_loop().time() - begun_s >= self._idle_s
+                if last or (tried_all and (timed_out or attempt >= 1)):
                     raise
             await asyncio.sleep(BACKOFF_S * 2**attempt)
         raise AssertionError("unreachable")

@@ -12,6 +12,8 @@ APPENDED_MAX = 100_000
 """Roots that one revision may append."""
 PAGE_MAX = 20_000
 """Objects that one page of a listing may name."""
+LISTING_MAX = 2_000_000
+"""Objects of one agreement that a client reads; a longer listing is the provider's fault."""
 ANSWER_MAX_BYTES = 4 * MIB
 """The largest JSON answer that a client reads."""
 HEADS_MAX = 1_000
