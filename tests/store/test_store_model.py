@@ -62,9 +62,14 @@ class Store(RuleBasedStateMachine):
         if commit and n not in self.stored:
             self.stored.append(n)
 
-    @rule(appended=st.lists(numbers, max_size=4), back=st.integers(0, 3), expires=st.integers(0, 20))
-    def sign(self, appended: list[int], back: int, expires: int) -> None:
-        """A revision on top of one of the newest, or on nothing."""
+    @rule(data=st.data(), wild=st.lists(numbers, max_size=1), back=st.integers(0, 3), expires=st.integers(0, 20))
+    def sign(self, data: st.DataObject, wild: list[int], back: int, expires: int) -> None:
+        """A revision of stored objects, on top of one of the newest or on nothing; at times with one more."""
+        appended = wild
+        if self.stored:
+            appended = appended[:1] * data.draw(st.booleans()) + data.draw(
+                st.lists(st.sampled_from(self.stored), max_size=3, unique=True)
+            )
         earlier = [bytes(32), *self.revisions]
         previous = earlier[max(0, len(earlier) - 1 - back)]
         sequence, _, before = self.revisions.get(previous, (0, b"", []))
@@ -142,4 +147,4 @@ class Store(RuleBasedStateMachine):
 
 
 TestStore = Store.TestCase
-TestStore.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestStore.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
