@@ -435,6 +435,23 @@ contract ClearingTest is Network {
         assertEq(agreements.get(id).settledThrough, 12);
     }
 
+    function test_grace_endsOnlyWhenAllOfALongBacklogIsPaid() public {
+        Terms memory terms = termsFor(CLIENT, PROVIDER);
+        terms.endEpoch = terms.startEpoch + 400;
+        id = open(terms);
+        drain();
+        markProven(5, 14);
+        settle();
+        assertEq(uint8(stateOf(id)), uint8(AgreementState.GRACE));
+        deposit(CLIENT, 400 * FULL);
+        markProven(15, 290);
+        settle();
+        assertEq(uint8(stateOf(id)), uint8(AgreementState.GRACE));
+        clearing.settle(id);
+        assertEq(uint8(stateOf(id)), uint8(AgreementState.ACTIVE));
+        assertEq(ledger().paid, (289 - 4) * FULL);
+    }
+
     function test_grace_refusesRevisions() public {
         drain();
         markProven(4, 14);
