@@ -52,12 +52,8 @@ class Journal:
     async def agreements_of(self, member: MemberId) -> list[AgreementInfo]:
         return self.agreements
 
-    async def challenge(self, id: AgreementId, epoch: Epoch) -> Challenge:
-        due = id not in self.not_due
-        return Challenge(id, epoch, due, b"s" * 32, 3, b"r" * 32, 64, (1, 2) if due else ())
-
-    async def proven(self, id: AgreementId, epoch: Epoch) -> bool:
-        return False
+    async def open_challenges(self, ids: list[AgreementId], epoch: Epoch) -> list[Challenge]:
+        return [Challenge(id, epoch, True, b"s" * 32, 3, b"r" * 32, 64, (1, 2)) for id in ids if id not in self.not_due]
 
     async def prove(self, proofs: list[tuple[AgreementId, Any]]) -> None:
         if any(id in self.refuse for id, _ in proofs):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 from peerage.errors import IntegrityError
 from peerage.flow.context import Report, note, warn
@@ -11,7 +11,7 @@ from peerage.keys.onion import Onion
 from peerage.model import AgreementId, MemberId
 from peerage.ports import Ledger
 from peerage_chain.errors import Reverted
-from peerage_chain.types import LIVE_STATES, AgreementInfo, ChainTime, Challenge, Epoch, Sample
+from peerage_chain.types import AgreementInfo, ChainTime, Challenge, Epoch, Sample
 
 PROOFS_PER_TRANSACTION = 8
 SETTLE_EVERY_EPOCHS = 4
@@ -49,7 +49,7 @@ async def prove(
     prover: Prover,
     epoch: Epoch,
     done: set[tuple[AgreementId, Epoch]],
-    in_worker: Callable[..., object],
+    in_worker: Callable[..., Awaitable[Any]],
     report: Report,
 ) -> int:
     """Answer every challenge of this epoch that is not answered yet; returns the proofs accepted.
@@ -59,22 +59,21 @@ async def prove(
     """
     ready: list[tuple[AgreementId, Sequence[Sample]]] = []
     accepted = 0
-    for info in await ledger.agreements_of(member):
-        if info.terms.provider != member or info.state not in LIVE_STATES or not info.leaves:
-            continue
-        if (info.id, epoch) in done:
-            continue
-        challenge = await ledger.challenge(info.id, epoch)
-        if not challenge.due or await ledger.proven(info.id, epoch):
-            done.add((info.id, epoch))
-            continue
+    held = [
+        info.id
+        for info in await ledger.agreements_of(member)
+        if info.terms.provider == member and info.is_live and info.leaves and (info.id, epoch) not in done
+    ]
+    challenges = await ledger.open_challenges(held, epoch) if held else []
+    done.update((id, epoch) for id in set(held) - {c.agreement for c in challenges})
+    for challenge in challenges:
         try:
-            samples = await in_worker(prover.samples_for, challenge)  # type: ignore[misc]
+            samples = await in_worker(prover.samples_for, challenge)
         except IntegrityError as error:
-            warn(report, f"agreement {info.id.hex()[:16]} cannot be proven: {error}")
-            done.add((info.id, epoch))
-            continue
-        ready.append((info.id, samples))
+            warn(report, f"agreement {challenge.agreement.hex()[:16]} cannot be proven: {error}")
+            done.add((challenge.agreement, epoch))
+        else:
+            ready.append((challenge.agreement, samples))
     for start in range(0, len(ready), PROOFS_PER_TRANSACTION):
         batch = ready[start : start + PROOFS_PER_TRANSACTION]
         accepted += await _send(ledger, batch, report)
@@ -113,7 +112,7 @@ async def settle(ledger: Ledger, member: MemberId, epoch: Epoch, missed: set[Agr
 
 def _is_due(info: AgreementInfo, member: MemberId, epoch: Epoch, missed: set[AgreementId]) -> bool:
     behind = epoch - 1 - info.settled_through
-    if info.state not in LIVE_STATES or behind < 1:
+    if not info.is_live or behind < 1:
         return False
     if info.terms.client == member:
         return info.id in missed or behind >= 4 * SETTLE_EVERY_EPOCHS or epoch >= info.terms.end_epoch
