@@ -74,7 +74,7 @@ def test_swapped_words_are_two_wrong_ones() -> None:
 
 
 def test_beyond_the_limit() -> None:
-    """Four wrong words: refused, but for about one chance in 2^15 that the code and the checksum both miss it."""
+    """Four wrong words: refused, but for one chance in 2^21 with the code, and of those one in 256 with the checksum."""
     accepted = 0
     for seed in range(150):
         chance = random.Random(seed)
