@@ -7,7 +7,7 @@ import {IClearing} from "peerage/interfaces/IClearing.sol";
 import {IMembers} from "peerage/interfaces/IMembers.sol";
 import {IProofs} from "peerage/interfaces/IProofs.sol";
 import {SumTree} from "peerage/libraries/SumTree.sol";
-import {AgreementState, Enrolment, Offer, Possession, Revision, Terms} from "peerage/types/Types.sol";
+import {AgreementState, Enrolment, Offer, Possession, Revision, Sample, Terms} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
 import {SumTrees} from "./SumTrees.sol";
 
@@ -109,6 +109,26 @@ contract AttacksTest is Network {
         Possession memory answer = possession(id, 4);
         answer.samples[0].counts[0] = type(uint64).max;
         vm.expectPartialRevert(IProofs.WrongRoot.selector);
+        send(PROVIDER, answer);
+    }
+
+    /// @dev Both sign more leaves than the root stands for, and the provider waits for a challenge that it can answer.
+    function test_attack_billsMoreLeavesThanThereAre() public {
+        Revision memory revision = nextRevision(id, 2 * LEAVES);
+        revision.root = treeOf(id, LEAVES).root();
+        revise(revision);
+        nextEpoch();
+        beatAll();
+        uint64[] memory indices;
+        do {
+            nextEpoch();
+            beatAll();
+            (,,,,, indices) = proofs.challenge(id, beacon.currentEpoch());
+        } while (indices[0] >= LEAVES || indices[1] >= LEAVES);
+        Possession memory answer = Possession(id, new Sample[](2));
+        answer.samples[0] = treeOf(id, LEAVES).sample(indices[0]);
+        answer.samples[1] = treeOf(id, LEAVES).sample(indices[1]);
+        vm.expectRevert(abi.encodeWithSelector(IProofs.WrongRoot.selector, id, 0, revision.root, revision.root, LEAVES));
         send(PROVIDER, answer);
     }
 
