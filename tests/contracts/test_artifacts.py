@@ -12,7 +12,6 @@ import pytest
 from peerage_chain import build
 
 ROOT = Path(__file__).parents[2]
-FORGE = ROOT / "contracts/node_modules/@foundry-rs/forge-linux-amd64/bin/forge"
 MAX_CODE_SIZE = 24_576  # bytes, EIP-170
 
 needs_node_modules = pytest.mark.skipif(
@@ -62,8 +61,9 @@ def test_every_artifact_can_be_deployed(name: str) -> None:
 @pytest.mark.timeout(600)
 def test_forge() -> None:
     environment = {**os.environ, "FOUNDRY_CONFIG": str(ROOT / "contracts/foundry.toml")}
+    forge = next((ROOT / "contracts/node_modules/@foundry-rs").glob("forge-*/bin/forge"))
     for arguments in (["fmt", "--check", "contracts/src", "tests/contracts"], ["test"]):
-        command = [str(FORGE), *arguments, "--root", str(ROOT)]
+        command = [str(forge), *arguments, "--root", str(ROOT)]
         outcome = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=580, check=False
         )
