@@ -259,3 +259,46 @@ async def test_an_unreadable_file_is_named_and_the_rest_is_kept(tmp_path: Path) 
         await restore(context, "latest", tmp_path / "back", [], silent)
         assert (tmp_path / "back/source/big.bin").exists()
         assert not (tmp_path / "back/source/text.txt").exists()
+
+
+async def test_of_a_file_with_two_names_the_readable_one_is_kept(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_text("one file")
+    os.link(source / "a", source / "b")
+    os.link(source / "a", source / "c")
+    with network(tmp_path) as (context, _, _):
+        real = os.open
+
+        def refusing(path: object, *arguments: object, **keywords: object) -> int:
+            if path == b"a":
+                raise PermissionError(13, "Permission denied")
+            return real(path, *arguments, **keywords)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "open", refusing)
+            result = await backup(context, [os.fsencode(source)], silent)
+        assert [u["path"] for u in result.unreadable] == [str(source / "a")]
+        await restore(context, "latest", tmp_path / "back", [], silent)
+        back = tmp_path / "back" / "source"
+        assert sorted(p.name for p in back.iterdir()) == ["b", "c"]
+        assert (back / "b").stat().st_ino == (back / "c").stat().st_ino
+
+
+async def test_a_file_that_changes_while_it_is_read_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "growing").write_bytes(bytes(3 << 20))
+    with network(tmp_path) as (context, _, _):
+        real = os.preadv
+
+        def growing(fd: int, *arguments: object) -> int:
+            with (source / "growing").open("ab") as file:
+                file.write(b"more")
+            return real(fd, *arguments)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "preadv", growing)
+            os.truncate(source / "growing", 3 << 20)
+            result = await backup(context, [os.fsencode(source)], silent)
+        assert [u["reason"] for u in result.unreadable] == ["it changed while it was read"]

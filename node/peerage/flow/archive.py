@@ -15,11 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from peerage.chunk.cut import MIN, cut
-from peerage.errors import UserError
 from peerage.flow.packer import Packer
+from peerage.flow.plan import Plan, PlanNode
 from peerage.model import BlobKind, ChunkId
 from peerage.snapshot.tree import DIRECT_LIMIT, Entry, EntryType, encode_content, encode_tree
 from peerage.source import read as source
+from peerage.source.stream import DataStream, cut_extents, is_sparse, read_all
 from peerage.store.catalogue import Catalogue, FileState
 
 _OPEN_FILES = 256  # files opened by the walker and not yet taken by a worker
@@ -111,7 +112,7 @@ class Archiver:
     def run(self, paths: Sequence[bytes]) -> tuple[bytes, bytes]:
         """Archive absolute `paths`; returns (ids of the root tree's blobs, the prefix that source paths have)."""
         try:
-            plan = _Plan(paths)
+            plan = Plan(paths)
             top = _Directory(None, Entry(name=b"", type=EntryType.DIRECTORY))
             self._walk_plan(plan.root, plan.prefix, top)
             self._submit_batch()
@@ -134,7 +135,7 @@ class Archiver:
 
     # -- the walker --------------------------------------------------------------------------------------------------
 
-    def _walk_plan(self, node: _PlanNode, path: bytes, directory: _Directory) -> None:
+    def _walk_plan(self, node: PlanNode, path: bytes, directory: _Directory) -> None:
         """Directories above the given paths hold only what leads to these."""
         parent_fd = source.open_root(path)
         try:
@@ -216,25 +217,13 @@ class Archiver:
         self, dir_fd: int, name: bytes, path: bytes, entry: Entry, st: os.stat_result, parent: _Directory
     ) -> None:
         key = (st.st_dev, st.st_ino)
-        if st.st_nlink > 1:
-            with self._lock:
-                links = self._links.get(key)
-                entry.links = links.group if links is not None else len(self._links) + 1
-                if links is not None:
-                    parent.waiting += 1
-                    if links.done is None:
-                        links.waiting.append((parent, entry))
-                        return
-            if links is not None:
-                self._finish_link(links.done, parent, entry)
-                return
-            with self._lock:
-                self._links[key] = _Links(entry.links)
+        if st.st_nlink > 1 and self._join_links(key, parent, entry, path):
+            return
         known = self._catalogue.file_state(path)
         now = (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev)
         if known is not None and known[:5] == now and known.run not in self._untrusted:
             entry.content, entry.depth, entry.size = known.content, known.depth, st.st_size
-            if _sparse(st):
+            if is_sparse(st):
                 fd = source.open_file(dir_fd, name)
                 try:
                     extents = source.data_extents(fd, st.st_size)
@@ -252,9 +241,7 @@ class Archiver:
             fd = source.open_file(dir_fd, name)
         except BaseException:
             self._open.release()
-            if st.st_nlink > 1:
-                with self._lock:
-                    self._links[key] = _Links(entry.links)
+            self._link_failed(key, entry)
             raise
         with self._lock:
             parent.waiting += 1
@@ -277,7 +264,7 @@ class Archiver:
                     self._store_file(file)
             except (OSError, source.Unreadable) as error:
                 self._unreadable(file.path, error)
-                self._link_failed(file)
+                self._link_failed((file.before.st_dev, file.before.st_ino), file.entry)
                 self._child_done(file.directory, None)
             except BaseException as error:
                 self._fail(error)
@@ -289,16 +276,16 @@ class Archiver:
         started_ns = time.time_ns()
         entry, size = file.entry, file.before.st_size
         self._progress.current = file.path
-        extents = source.data_extents(file.fd, size) if _sparse(file.before) else [(0, size)]
+        extents = source.data_extents(file.fd, size) if is_sparse(file.before) else [(0, size)]
         if extents != [(0, size)]:
-            ids, read = self._store_large(_Stream(file.fd, extents))
-            entry.size, entry.extents = size, extents
+            ids, read = self._store_large(DataStream(file.fd, extents))
+            entry.size, entry.extents = size, cut_extents(extents, read)
         elif size <= MIN:
-            raw = _read_all(file.fd, size)
+            raw = read_all(file.fd, size)
             ids = [self._data.store(BlobKind.DATA, raw)] if raw else []
             entry.size = read = len(raw)
         else:
-            ids, read = self._store_large(_Stream(file.fd, [(0, -1)]))
+            ids, read = self._store_large(DataStream(file.fd, [(0, size)]))
             entry.size = read
         after = os.fstat(file.fd)
         if source.changed(file.before, after):
@@ -328,7 +315,7 @@ class Archiver:
         self._progress.size_read += read
         self._file_done(file.directory, entry, (file.before.st_dev, file.before.st_ino))
 
-    def _store_large(self, stream: _Stream) -> tuple[list[ChunkId], int]:
+    def _store_large(self, stream: DataStream) -> tuple[list[ChunkId], int]:
         ids: list[ChunkId] = []
         pending: list[Future[ChunkId]] = []
         read = 0
@@ -350,23 +337,44 @@ class Archiver:
                 links = self._links[key]
                 links.done = entry
                 waiting, links.waiting = links.waiting, []
-            for other_directory, other in waiting:
+            for other_directory, other, _ in waiting:
                 self._finish_link(entry, other_directory, other)
         self._child_done(directory, entry)
 
-    def _finish_link(self, first: Entry | None, directory: _Directory, entry: Entry) -> None:
-        assert first is not None
+    def _finish_link(self, first: Entry, directory: _Directory, entry: Entry) -> None:
         entry.content, entry.depth, entry.size, entry.extents = first.content, first.depth, first.size, first.extents
         self._progress.files += 1
         self._child_done(directory, entry)
 
-    def _link_failed(self, file: _File) -> None:
-        if not file.entry.links:
+    def _join_links(self, key: tuple[int, int], parent: _Directory, entry: Entry, path: bytes) -> bool:
+        """Give a hard-linked file its group; whether another name of it is read already, or being read."""
+        with self._lock:
+            links = self._links.get(key)
+            if links is None:
+                entry.links = len(self._links) + 1
+                self._links[key] = _Links(entry.links)
+                return False
+            entry.links = links.group
+            if links.failed:  # the other name could not be read; this one may
+                links.failed = False
+                return False
+            parent.waiting += 1
+            if links.done is None:
+                links.waiting.append((parent, entry, path))
+                return True
+        self._finish_link(links.done, parent, entry)
+        return True
+
+    def _link_failed(self, key: tuple[int, int], entry: Entry) -> None:
+        """The name that was to be read for its group cannot be; those that waited for it are not kept either."""
+        if not entry.links:
             return
         with self._lock:
-            links = self._links[(file.before.st_dev, file.before.st_ino)]
+            links = self._links[key]
+            links.failed = True
             waiting, links.waiting = links.waiting, []
-        for directory, _ in waiting:
+        for directory, _, path in waiting:
+            self._progress.unreadable.append((path, "another name of the same file could not be read"))
             self._child_done(directory, None)
 
     def _child_done(self, directory: _Directory | None, entry: Entry | None) -> None:
@@ -414,90 +422,8 @@ class _Links:
 
     group: int
     done: Entry | None = None
-    waiting: list[tuple[_Directory, Entry]] = field(default_factory=list)
-
-
-class _PlanNode:
-    __slots__ = ("children",)
-
-    def __init__(self) -> None:
-        self.children: dict[bytes, _PlanNode] = {}
-
-
-class _Plan:
-    """Where the given paths lie in the snapshot: one path by its base name, several by their full paths."""
-
-    def __init__(self, paths: Sequence[bytes]) -> None:
-        if not paths:
-            raise UserError("nothing to back up: give at least one path")
-        self.root = _PlanNode()
-        if len(paths) == 1 and paths[0] != b"/":
-            self.prefix, name = os.path.split(paths[0])
-            self.root.children[name] = _PlanNode()
-            return
-        self.prefix = b"/"
-        for path in sorted(paths, key=len):
-            node, parts = self.root, [p for p in path.split(b"/") if p]
-            if not parts:  # the whole machine
-                parts = source.scan_path(b"/")
-                self.root.children = {p: _PlanNode() for p in parts}
-                return
-            for depth, part in enumerate(parts):
-                if part in node.children and not node.children[part].children:
-                    break  # lies below a path that is taken whole
-                node = node.children.setdefault(part, _PlanNode())
-                if depth == len(parts) - 1:
-                    node.children.clear()
-
-
-class _Stream:
-    """The data of an open file, holes left out, as a stream for the cutter. readinto as io.RawIOBase has it."""
-
-    def __init__(self, fd: int, extents: Sequence[tuple[int, int]]) -> None:
-        """extents: (offset, length) in bytes; a length of -1 means to the end, wherever that is when we get there."""
-        self._fd = fd
-        self._extents = list(extents)
-        self._offset, self._left = self._extents.pop(0) if self._extents else (0, 0)
-
-    def readinto(self, buffer: memoryview) -> int:
-        view = memoryview(buffer)
-        done = 0
-        while done < len(view):
-            if self._left == 0:
-                if not self._extents:
-                    break
-                self._offset, self._left = self._extents.pop(0)
-                continue
-            want = len(view) - done if self._left < 0 else min(len(view) - done, self._left)
-            got = os.preadv(self._fd, [view[done : done + want]], self._offset)
-            if got == 0:
-                break
-            done += got
-            self._offset += got
-            if self._left > 0:
-                self._left -= got
-        return done
-
-    def read(self, size: int) -> bytes:
-        buffer = bytearray(size)
-        return bytes(memoryview(buffer)[: self.readinto(memoryview(buffer))])
-
-
-def _sparse(st: os.stat_result) -> bool:
-    return st.st_blocks * 512 < st.st_size
-
-
-def _read_all(fd: int, size: int) -> bytes:
-    """A small file whole: one read when its size is as it was."""
-    data = os.read(fd, size + 1)
-    if len(data) == size:
-        return data
-    pieces = [data]
-    while piece := os.read(fd, MIN):
-        pieces.append(piece)
-        if sum(map(len, pieces)) > 4 * MIN:
-            break  # grows under us: what was read is a state it once had; reported as changed
-    return b"".join(pieces)
+    failed: bool = False
+    waiting: list[tuple[_Directory, Entry, bytes]] = field(default_factory=list)
 
 
 def _name(entry: Entry) -> bytes:
