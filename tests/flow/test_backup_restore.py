@@ -18,6 +18,7 @@ from peerage.flow.publish import record
 from peerage.flow.repair import repair
 from peerage.flow.restore import restore
 from peerage.flow.watch import watch
+from peerage.model import PackKind
 
 
 def make_tree(root: Path, seed: int = 1) -> Path:
@@ -90,6 +91,28 @@ async def test_two_providers_may_be_gone_and_one_rotten_chunk_of_the_rest_is_fou
             peers.shelves[id].down = True
         with pytest.raises(TooFewShards):
             await restore(context, "latest", tmp_path / "again", [], silent)
+
+
+async def test_a_file_whose_data_cannot_be_had_is_named_and_the_rest_comes_back(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    rng = random.Random(3)
+    for i in range(24):
+        (source / f"{i}.bin").write_bytes(rng.randbytes(3 << 20))
+    with network(tmp_path) as (context, _, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        first = context.catalogue.pack(context.catalogue.pack_numbers(PackKind.DATA)[0])
+        for shard in first.shards[:3]:
+            del peers.shelves[shard.provider].objects[shard.root]
+        result = await restore(context, "latest", tmp_path / "back", [], silent)
+        lost = {entry["path"] for entry in result.failed}
+        assert lost
+        assert all("good shards of the 4 needed" in entry["reason"] for entry in result.failed)
+        for path in source.iterdir():
+            back = tmp_path / "back" / "source" / path.name
+            assert back.exists() != (f"source/{path.name}" in lost)
+            assert not back.exists() or back.read_bytes() == path.read_bytes()
+        assert len(lost) < 24
 
 
 async def test_several_paths_lie_under_their_full_paths_and_include_takes_source_paths(tmp_path: Path) -> None:

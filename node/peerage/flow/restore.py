@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peerage.errors import IntegrityError
+from peerage.errors import IntegrityError, PeerError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.fetch import BlobCache, Fetcher, gather_all
 from peerage.flow.snapshots import Selection, find, load, walk
@@ -64,8 +64,9 @@ async def restore(
 ) -> RestoreResult:
     """Restore a snapshot, or the source paths of it in `include`, under an empty or absent `target`.
 
-    Raises UserError for a snapshot, path or target that is not right, TooFewShards when data cannot be had now.
-    What the file system refuses (owners as non-root, devices) is listed, not fatal.
+    Raises UserError for a snapshot, path or target that is not right, TooFewShards when its trees cannot be had now.
+    What the file system refuses (owners as non-root, devices) is listed, not fatal; so is a file whose data cannot be
+    had, which is left out rather than restored wrongly.
     """
     started = time.monotonic()
     summary = find(context, wanted)
@@ -156,16 +157,16 @@ class _Work:
         for id in ids:
             found = self._context.catalogue.locate(id)
             if found is None:
-                name = os.fsdecode(b"/".join(path))
-                raise IntegrityError(f"{name} needs chunk {id.hex()[:16]}, which is in no pack: rebuild the catalogue")
+                self._restorer.give_up(handle, f"was not restored: chunk {id.hex()[:16]} of it is in no pack")
+                break
             no, blob = found
             batch.chunks[no][blob].append((handle, extents, position))
             position += blob.raw_length
             batch.count += 1
             batch.bytes += blob.raw_length
-        if position != sum(length for _, length in extents):
-            name = os.fsdecode(b"/".join(path))
-            raise IntegrityError(f"{name} and its chunks differ in length: the snapshot is damaged")
+        else:
+            if position != sum(length for _, length in extents):
+                self._restorer.give_up(handle, "was not restored: it and its chunks differ in length")
 
     async def run(self, batch: _Batch) -> None:
         """Fetch the batch's packs, write its files, finish what is complete."""
@@ -182,7 +183,12 @@ class _Work:
                             self._restorer.write(handle, offset, view[start : start + length])
                     self.bytes += len(raw) * len(places[blob])
 
-                await self._fetcher.read(record, sorted(places, key=lambda b: b.offset), sink)
+                try:
+                    await self._fetcher.read(record, sorted(places, key=lambda b: b.offset), sink)
+                except (IntegrityError, PeerError) as error:
+                    # The rest of the tree is worth having on its own.
+                    for handle in {place[0] for at in places.values() for place in at}:
+                        self._restorer.give_up(handle, f"was not restored: {error}")
 
         await gather_all(one(no, places) for no, places in batch.chunks.items())
         await self._context.in_worker(self._finish, batch)

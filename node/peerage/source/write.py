@@ -153,6 +153,22 @@ class Restorer:
             handle.finished = True
             self._files.drop(handle.path)
 
+    def give_up(self, handle: FileHandle, what: str) -> None:
+        """The file's data cannot be had: what there is of it goes, and it is named once as a Problem. LocalFault."""
+        with self._lock:
+            first, handle.failed = not handle.failed, True
+        if not first:
+            return
+        self._files.drop(handle.path)
+        if handle.made:
+            try:
+                with self._directory(handle.path[:-1]) as parent_fd:
+                    os.unlink(handle.path[-1], dir_fd=parent_fd)
+            except OSError as error:
+                if error.errno in _FATAL:
+                    raise self._fault(error) from error
+        self._problem(handle.path, what)
+
     def make_special(self, path: Names, entry: Entry) -> None:
         """Make a symlink, fifo or device, with its metadata. Raises LocalFault."""
 
