@@ -74,7 +74,7 @@ def test_swapped_words_are_two_wrong_ones() -> None:
 
 
 def test_beyond_the_limit() -> None:
-    """Four wrong words: refused, but for one chance in 2^21 with the code, and of those one in 256 with the checksum."""
+    """Four wrong words pass the code once in 2^21 times, and one in 256 of those the checksum."""
     accepted = 0
     for seed in range(150):
         chance = random.Random(seed)

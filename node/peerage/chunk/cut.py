@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from pyfastcdc import FastCDC
 
 from peerage.model import KIB, MIB
+from peerage.seal.memory import zeroed
 
 MIN = 256 * KIB
 """No chunk but a file's last is smaller; a file smaller than this is one chunk."""
@@ -51,8 +52,7 @@ def cut(source: int | Readable, seed: int) -> Iterator[bytes | memoryview]:
     cutter = _cutter(seed)
     carry = memoryview(first)
     while True:
-        window = bytearray(WINDOW)
-        view = memoryview(window)
+        view = zeroed(WINDOW)
         view[: len(carry)] = carry
         filled = len(carry) + _fill(source, view[len(carry) :])
         ended = filled < WINDOW

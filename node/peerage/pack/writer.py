@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from peerage.model import BlobEntry, BlobKind, ChunkId, Code, PackId, PackKind
+from peerage.model import LEAF_SIZE, BlobEntry, BlobKind, ChunkId, Code, PackId, PackKind
 from peerage.pack.layout import (
     BLOB_COST,
     FAMILY,
     HEADER,
+    MAX_PACK,
     TARGET,
     TRAILER,
     TRAILER_MAGIC,
@@ -17,19 +18,23 @@ from peerage.pack.layout import (
 )
 from peerage.seal.blob import DIRECTORY_ORDINAL, MAX_RAW_LENGTH, aad, nonce
 from peerage.seal.keys import SALT_SIZE, TAG_SIZE, RepositoryKey
+from peerage.seal.memory import zeroed
 from peerage.shard.code import shard_length
 
 Buffer = bytes | bytearray | memoryview
 
+_MAX_PADDING = 32 * LEAF_SIZE
+"""Zeros behind a pack at most: less than a leaf for each data shard."""
+
 
 @dataclass(frozen=True, slots=True)
 class SealedPack:
-    """A finished pack. data: the pack and zeros up to k * shard_length bytes; length: bytes of the pack proper."""
+    """A finished pack. data: the pack and zeros up to k * shard_length bytes, writable; length: of the pack proper."""
 
     id: PackId
     kind: PackKind
     generation: int
-    data: bytearray
+    data: memoryview
     length: int
     shard_length: int
     entries: tuple[BlobEntry, ...]
@@ -53,9 +58,7 @@ class PackWriter:
         self._end = HEADER.size
         self._header = encode_header(key.generation, self.id)
         self._cipher = key.pack_cipher(self.id)
-        # calloc'ed: pages that a small pack never touches cost nothing.
-        self._data = bytearray(TARGET + MAX_RAW_LENGTH + TAG_SIZE)
-        self._view = memoryview(self._data)
+        self._view = zeroed(MAX_PACK + _MAX_PADDING)
         self._view[: HEADER.size] = self._header
 
     @property
@@ -86,11 +89,7 @@ class PackWriter:
         length = self._end + len(tail)
         each = shard_length(length, code.k)
         padded = each * code.k
-        self._view.release()
-        data = self._data
-        self._data = bytearray()
-        if len(data) < padded:
-            data.extend(bytes(padded - len(data)))
-        del data[padded:]
+        data = self._view[:padded]
+        self._view = self._view[:0]
         data[self._end : length] = tail
         return SealedPack(self.id, self.kind, self.generation, data, length, each, tuple(self.entries))

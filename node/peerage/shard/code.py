@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 
 from peerage.errors import ShardMismatch, TooFewShards
 from peerage.model import LEAF_SIZE, Code
+from peerage.seal.memory import zeroed
 from peerage.shard.isal import Buffer, Pointers, library
 
 
@@ -38,15 +39,16 @@ class Coder:
         self._parity_tables = _tables(self._matrix[code.k * code.k :], code.k)
         self._plan = lru_cache(maxsize=64)(self._make_plan)
 
-    def encode(self, data: bytearray | memoryview, shard_length: int) -> list[bytearray]:
-        """The m parity shards of a padded pack.
+    def encode(self, data: bytearray | memoryview, shard_length: int) -> list[memoryview]:
+        """The m parity shards of a padded pack, writable.
 
         data: exactly k * shard_length bytes; its consecutive slices are the data shards. Raises ShardMismatch.
         """
         k, m = self.code.k, self.code.m
         if shard_length <= 0 or len(data) != k * shard_length:
             raise ShardMismatch(f"a pack of {len(data)} bytes is not {k} shards of {shard_length} bytes")
-        parity = [bytearray(shard_length) for _ in range(m)]
+        room = zeroed(m * shard_length)
+        parity = [room[i * shard_length : (i + 1) * shard_length] for i in range(m)]
         view = memoryview(data)
         source = [view[i * shard_length : (i + 1) * shard_length] for i in range(k)]
         _multiply(self._parity_tables, shard_length, source, parity)
@@ -110,7 +112,7 @@ def _tables(rows: bytes, k: int) -> bytearray:
     return tables
 
 
-def _multiply(tables: bytearray, length: int, source: Sequence[Buffer], target: Sequence[bytearray]) -> None:
+def _multiply(tables: bytearray, length: int, source: Sequence[Buffer], target: Sequence[Buffer]) -> None:
     """target = rows of `tables` times source, in one call: ISA-L itself goes by columns through its input."""
     if not target:
         return
