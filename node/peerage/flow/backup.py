@@ -68,16 +68,15 @@ async def backup(context: NodeContext, paths: Sequence[bytes], report: Report) -
     check_paths(paths)
     scan = Scan()
     scanning = asyncio.create_task(context.in_worker(scan_paths, paths, scan))
-    reporter: asyncio.Task[None] | None = None
+    room = Room(context, report)
+    # Files are read while agreements are still being opened: the first pack waits for them, the reading does not.
+    opening = asyncio.create_task(_open(room, scanning, scan))
+    stripes = StripeWriter(context, room, report, opening)
+    progress = Progress()
+    reporter = asyncio.create_task(_report(report, "backup", progress, scan, stripes))
     try:
-        await asyncio.wait([scanning], timeout=_SCAN_WAIT_S)
-        room = Room(context, report)
-        await room.open(scan.bytes)
-        stripes = StripeWriter(context, room, report)
-        progress = Progress()
-        reporter = asyncio.create_task(_report(report, "backup", progress, scan, stripes))
         run, untrusted = context.catalogue.begin_run()
-        subtree, prefix = await _archive(context, paths, progress, stripes, run, untrusted)
+        subtree, prefix = await _archive(context, paths, progress, stripes, opening, run, untrusted)
         snapshot = Snapshot(
             time_ns=context.clock_ns(),
             host=socket.gethostname(),
@@ -96,11 +95,9 @@ async def backup(context: NodeContext, paths: Sequence[bytes], report: Report) -
         waiting = await publish(context, room, stripes, report)
     finally:
         scan.stopped = True
-        for task in (scanning, reporter):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        for task in (opening, scanning, reporter):
+            task.cancel()
+        await asyncio.gather(opening, scanning, reporter, return_exceptions=True)
     return BackupResult(
         snapshot_id=snapshot_id.hex(),
         files=progress.files,
@@ -116,6 +113,12 @@ async def backup(context: NodeContext, paths: Sequence[bytes], report: Report) -
         ],
         records_waiting=waiting,
     )
+
+
+async def _open(room: Room, scanning: asyncio.Future[None], scan: Scan) -> None:
+    """Open the room once it is known how much is to come, or after a while in any case."""
+    await asyncio.wait([scanning], timeout=_SCAN_WAIT_S)
+    await room.open(scan.bytes)
 
 
 def check_paths(paths: Sequence[bytes]) -> None:
@@ -157,10 +160,9 @@ def scan_paths(paths: Sequence[bytes], scan: Scan) -> None:
 class _Outlet:
     """Between the threads that fill packs and the loop that sends them: bounded, and the first error stops all."""
 
-    def __init__(self, stripes: StripeWriter, context: NodeContext) -> None:
+    def __init__(self, stripes: StripeWriter) -> None:
         self._loop = asyncio.get_running_loop()
         self._stripes = stripes
-        self._context = context
         self._slots = BoundedSemaphore(PACKS_IN_FLIGHT)
         self._flying: set[Future[PackRecord]] = set()
         self.error: BaseException | None = None
@@ -173,8 +175,7 @@ class _Outlet:
         if self.error is not None:
             self._slots.release()
             return
-        pack = writer.finish(self._stripes.code)
-        future = asyncio.run_coroutine_threadsafe(self._stripes.put(pack), self._loop)
+        future = asyncio.run_coroutine_threadsafe(self._stripes.put(writer), self._loop)
         self._flying.add(future)
         future.add_done_callback(self._done)
 
@@ -204,7 +205,7 @@ class _Outlet:
 
 
 def _packer(context: NodeContext, kind: PackKind, stripes: StripeWriter) -> _Outlet:
-    outlet = _Outlet(stripes, context)
+    outlet = _Outlet(stripes)
     outlet.packer = Packer(context.key, kind, context.catalogue.has_chunk, outlet.emit, context.entropy)
     return outlet
 
@@ -214,6 +215,7 @@ async def _archive(
     paths: Sequence[bytes],
     progress: Progress,
     stripes: StripeWriter,
+    opening: asyncio.Task[None],
     run: int,
     untrusted: set[int],
 ) -> tuple[bytes, bytes]:
@@ -232,6 +234,9 @@ async def _archive(
     meta.on_error.append(archiver)
     walking = asyncio.create_task(asyncio.to_thread(archiver.run, paths))
     try:
+        # Too few providers is said at once, not when the first pack is full.
+        await asyncio.wait({walking, opening}, return_when=asyncio.FIRST_EXCEPTION)
+        await opening
         subtree, prefix = await asyncio.shield(walking)
         await data.drain(context)
         await meta.drain(context)

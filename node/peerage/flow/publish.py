@@ -70,7 +70,7 @@ async def _put_index(context: NodeContext, stripes: StripeWriter) -> None:
         return writers
 
     for writer in await context.in_worker(seal):
-        await stripes.put(writer.finish(stripes.code))
+        await stripes.put(writer)
     catalogue.mark_indexed([*fresh, *moved])
 
 

@@ -19,7 +19,7 @@ from peerage.model import (
     ShardLocation,
     ShardRoot,
 )
-from peerage.pack.writer import SealedPack
+from peerage.pack.writer import PackWriter, SealedPack
 from peerage.place import commit_threshold
 from peerage.shard.code import coder
 from peerage.shard.tree import object_tree
@@ -30,24 +30,27 @@ NOWHERE = AgreementId(bytes(32))
 class StripeWriter:
     """Puts packs as stripes into `room`; counts what was sent. Safe for several packs at once."""
 
-    def __init__(self, context: NodeContext, room: Room, report: Report) -> None:
+    def __init__(
+        self, context: NodeContext, room: Room, report: Report, opening: asyncio.Future[None] | None = None
+    ) -> None:
+        """opening: when `room` will be open; None if it is."""
         self._context = context
         self._room = room
         self._report = report
+        self._opening = opening
         self.bytes_sent = 0
         self.stripes = 0
 
-    @property
-    def code(self) -> Code:
-        return self._room.code
-
-    async def put(self, pack: SealedPack) -> PackRecord:
-        """Store a pack; returns once enough providers have given receipts and the catalogue knows it.
+    async def put(self, writer: PackWriter) -> PackRecord:
+        """Store a full pack; returns once enough providers have given receipts and the catalogue knows it.
 
         A provider that fails is replaced by another in the same run. Enough is k + ceil(m/2): what is still missing
         then is a debt (provider 0 in the record) that repair pays. Raises TooFewProviders.
         """
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
         code = self._room.code
+        pack: SealedPack = await self._context.in_worker(writer.finish, code)
         length = pack.shard_length
         slots = await self._room.assign(pack.id, length)
         shards, roots = await self._context.in_worker(encode, pack, code)
