@@ -19,7 +19,7 @@ from peerage.daemon.clock import Clock
 from peerage.daemon.owner import OwnerServer
 from peerage.daemon.verbs import Verbs
 from peerage.deal.policy import Policy, offer_of
-from peerage.errors import LocalFault, PeerageError
+from peerage.errors import LocalFault, PeerageError, UserError
 from peerage.flow import enrol
 from peerage.flow.context import NodeContext
 from peerage.flow.prove import beat, prove, settle
@@ -152,6 +152,7 @@ class Node:
             log.info("node is up", member=self._member.id, node=node, endpoint=endpoint)
             for name, step in (
                 ("roster", self._each_block(clock, lambda _: self._refresh_roster(chain))),
+                ("revoked", self._until_revoked(clock, node)),
                 ("beat", self._beats(chain, clock)),
                 ("offer", self._each_epoch(clock, lambda _: self._offer(chain))),
                 # Four looks an epoch are enough: challenges are fixed before it begins.
@@ -205,8 +206,6 @@ class Node:
                 await enrol.relay(chain, signed, self._keystore.certificate_der, endpoint, self._config.site)
                 await self._refresh_roster(chain)
                 ours = next((n for n in self._member.nodes if n.key == node), None)
-                if ours is not None and ours.revoked:
-                    raise PeerageError("this node's key was revoked: recover the member from its words")
                 if ours is not None and (ours.endpoint, ours.site) != (endpoint, self._config.site):
                     await chain.announce(endpoint, self._config.site)
                 return
@@ -241,6 +240,16 @@ class Node:
         except Exception:
             log.exception("a step failed unexpectedly")
 
+    async def _until_revoked(self, clock: Clock, node: str) -> None:
+        """End the node once its key is revoked: it can do nothing for its member any more."""
+        block = 0
+        while not any(n.key == node and n.revoked for m in self._roster for n in m.nodes):
+            block = (await clock.block(block)).block + 1
+        raise UserError(
+            "this node's key was revoked: its member was recovered on another machine, or its account said so; "
+            "recover it here from the words, or run the other one"
+        )
+
     async def _beats(self, chain: Chain, clock: Clock) -> None:
         """Beat as early in each epoch as can be; while the window is open, try again."""
         done = -1
@@ -251,8 +260,9 @@ class Node:
                 done = now.epoch
 
         while True:
-            await self._guard(step, await clock.next_epoch(done))
-            await asyncio.sleep(0.2)
+            now = await clock.next_epoch(done)
+            await self._guard(step, now)
+            await clock.block(now.block + 1)
 
     async def _prove(self, chain: Chain, provider: Provider, now: ChainTime) -> None:
         self._proven = {(a, e) for a, e in self._proven if e == now.epoch}

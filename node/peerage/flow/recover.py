@@ -111,13 +111,12 @@ async def recover(
             settings.site,
             identity.enrolment.signature,
         )
-        roster = {m.id: m for m in await ledger.roster()}
+        members = tuple(await ledger.roster())
+        member = next(m for m in members if m.id == info.id)
         tls = TlsIdentity(keystore.tls_key_pem, keystore.certificate_der)
-        peers = PeerClient(tls, lambda: list(roster.values()), lambda: now.timestamp_s, ledger.domain)
+        peers = PeerClient(tls, lambda: members, lambda: now.timestamp_s, ledger.domain)
         try:
-            found = await find_head(
-                peers, agreements, roster[info.id], ledger.domain, anchor.number, anchor.head, words, report
-            )
+            found = await find_head(peers, agreements, member, ledger.domain, anchor.number, anchor.head, words, report)
             keystore = replace(
                 keystore,
                 repository_keys={g: found.ring[g].raw for g in found.ring},
