@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from peerage.chunk.cut import MIN, cut
+from peerage.flow.links import HardLinks, Turn
 from peerage.flow.packer import Packer
 from peerage.flow.plan import Plan, PlanNode
+from peerage.flow.progress import Progress
 from peerage.model import BlobKind, ChunkId
 from peerage.snapshot.tree import DIRECT_LIMIT, Entry, EntryType, encode_content, encode_tree
 from peerage.source import read as source
@@ -27,19 +29,6 @@ _OPEN_FILES = 256  # files opened by the walker and not yet taken by a worker
 _BATCH_FILES = 32
 _BATCH_BYTES = 1 << 20
 _RACY_NS = 20_000_000  # a file changed this shortly before it was read may change again unseen: do not trust its times
-
-
-@dataclass(slots=True)
-class Progress:
-    """What has been done so far; read by other threads, so only ever counted up. size, size_read: bytes."""
-
-    files: int = 0
-    directories: int = 0
-    size: int = 0
-    size_read: int = 0
-    current: bytes = b""
-    unreadable: list[tuple[bytes, str]] = field(default_factory=list)
-    changed: list[bytes] = field(default_factory=list)
 
 
 class _Directory:
@@ -55,12 +44,17 @@ class _Directory:
 
 
 @dataclass(slots=True)
-class _File:
+class _Found:
+    """A regular file that the walker met."""
+
     directory: _Directory
     entry: Entry
     path: bytes
-    fd: int
     before: os.stat_result
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        return self.before.st_dev, self.before.st_ino
 
 
 class Stopped(Exception):
@@ -96,11 +90,11 @@ class Archiver:
         self._open = threading.BoundedSemaphore(_OPEN_FILES)
         self._pool = ThreadPoolExecutor(threads, "archive")
         self._sealers = ThreadPoolExecutor(threads, "seal")
-        self._batch: list[_File] = []
+        self._batch: list[tuple[_Found, int]] = []
         self._batch_bytes = 0
         self._stopped = False
         self._error: BaseException | None = None
-        self._links: dict[tuple[int, int], _Links] = {}
+        self._links: HardLinks[_Found] = HardLinks()
         self._states: list[tuple[bytes, FileState]] = []
         self._finished = threading.Event()
         self._root = b""
@@ -152,8 +146,7 @@ class Archiver:
             os.close(parent_fd)
 
     def _enter(self, parent: _Directory, entry: Entry) -> _Directory:
-        with self._lock:
-            parent.waiting += 1
+        self._expect(parent)
         self._progress.directories += 1
         return _Directory(parent, entry)
 
@@ -201,54 +194,64 @@ class Archiver:
                     raise
                 return fd, names, self._enter(parent, entry)
             if stat.S_ISREG(st.st_mode):
-                self._queue_file(dir_fd, name, path, entry, st, parent)
+                self._expect(parent)
+                self._take_file(_Found(parent, entry, path, st), dir_fd, name)
             elif entry.type is not EntryType.SOCKET:
-                with self._lock:
-                    parent.waiting += 1
-                    if identity is not None:  # symlinks, fifos and devices have several names too, at times
-                        entry.links = self._links.setdefault(identity, _Links(len(self._links) + 1)).group
+                if identity is not None:
+                    entry.links = self._links.number(identity)
+                self._expect(parent)
                 self._progress.files += 1
                 self._child_done(parent, entry)
         except (OSError, source.Unreadable) as error:
             self._unreadable(path, error)
         return None
 
-    def _queue_file(
-        self, dir_fd: int, name: bytes, path: bytes, entry: Entry, st: os.stat_result, parent: _Directory
-    ) -> None:
-        key = (st.st_dev, st.st_ino)
-        if st.st_nlink > 1 and self._join_links(key, parent, entry, path):
-            return
-        known = self._catalogue.file_state(path)
-        now = (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev)
-        if known is not None and known[:5] == now and known.run not in self._untrusted:
-            entry.content, entry.depth, entry.size = known.content, known.depth, st.st_size
-            if is_sparse(st):
-                fd = source.open_file(dir_fd, name)
-                try:
-                    extents = source.data_extents(fd, st.st_size)
-                finally:
-                    os.close(fd)
-                entry.extents = extents if extents != [(0, st.st_size)] else []
-            with self._lock:
-                parent.waiting += 1
-            self._progress.files += 1
-            self._progress.size += st.st_size
-            self._file_done(parent, entry, key)
-            return
-        self._open.acquire()
+    def _take_file(self, found: _Found, dir_fd: int, name: bytes) -> None:
+        """One regular file: known already, or another name of one that is, or opened and queued."""
+        entry, st = found.entry, found.before
+        if st.st_nlink > 1:
+            entry.links, turn, first = self._links.join(found.identity, found)
+            if turn is Turn.WAIT:
+                return
+            if first is not None:
+                self._finish_link(first, found)
+                return
         try:
-            fd = source.open_file(dir_fd, name)
-        except BaseException:
-            self._open.release()
-            self._link_failed(key, entry)
-            raise
-        with self._lock:
-            parent.waiting += 1
-        self._batch.append(_File(parent, entry, path, fd, st))
+            if self._unchanged(found, dir_fd, name):
+                self._progress.files += 1
+                self._progress.size += st.st_size
+                self._file_done(found)
+                return
+            self._open.acquire()
+            try:
+                fd = source.open_file(dir_fd, name)
+            except BaseException:
+                self._open.release()
+                raise
+        except (OSError, source.Unreadable) as error:
+            self._file_failed(found, error)
+            return
+        self._batch.append((found, fd))
         self._batch_bytes += st.st_size
         if len(self._batch) >= _BATCH_FILES or self._batch_bytes >= _BATCH_BYTES:
             self._submit_batch()
+
+    def _unchanged(self, found: _Found, dir_fd: int, name: bytes) -> bool:
+        """Whether the catalogue knows this file as it is now; then its entry gets the content."""
+        known, st = self._catalogue.file_state(found.path), found.before
+        now = (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev)
+        if known is None or known[:5] != now or known.run in self._untrusted:
+            return False
+        entry = found.entry
+        if is_sparse(st):
+            fd = source.open_file(dir_fd, name)
+            try:
+                extents = source.data_extents(fd, st.st_size)
+            finally:
+                os.close(fd)
+            entry.extents = extents if extents != [(0, st.st_size)] else []
+        entry.content, entry.depth, entry.size = known.content, known.depth, st.st_size
+        return True
 
     def _submit_batch(self) -> None:
         batch, self._batch, self._batch_bytes = self._batch, [], 0
@@ -257,37 +260,35 @@ class Archiver:
 
     # -- the workers -------------------------------------------------------------------------------------------------
 
-    def _store_batch(self, batch: list[_File]) -> None:
-        for file in batch:
+    def _store_batch(self, batch: list[tuple[_Found, int]]) -> None:
+        for found, fd in batch:
             try:
                 if not self._stopped:
-                    self._store_file(file)
+                    self._store_file(found, fd)
             except (OSError, source.Unreadable) as error:
-                self._unreadable(file.path, error)
-                self._link_failed((file.before.st_dev, file.before.st_ino), file.entry)
-                self._child_done(file.directory, None)
+                self._file_failed(found, error)
             except BaseException as error:
                 self._fail(error)
             finally:
-                os.close(file.fd)
+                os.close(fd)
                 self._open.release()
 
-    def _store_file(self, file: _File) -> None:
+    def _store_file(self, file: _Found, fd: int) -> None:
         started_ns = time.time_ns()
         entry, size = file.entry, file.before.st_size
         self._progress.current = file.path
-        extents = source.data_extents(file.fd, size) if is_sparse(file.before) else [(0, size)]
+        extents = source.data_extents(fd, size) if is_sparse(file.before) else [(0, size)]
         if extents != [(0, size)]:
-            ids, read = self._store_large(DataStream(file.fd, extents))
+            ids, read = self._store_large(DataStream(fd, extents))
             entry.size, entry.extents = size, cut_extents(extents, read)
         elif size <= MIN:
-            raw = read_all(file.fd, size)
+            raw = read_all(fd, size)
             ids = [self._data.store(BlobKind.DATA, raw)] if raw else []
             entry.size = read = len(raw)
         else:
-            ids, read = self._store_large(DataStream(file.fd, [(0, size)]))
+            ids, read = self._store_large(DataStream(fd, [(0, size)]))
             entry.size = read
-        after = os.fstat(file.fd)
+        after = os.fstat(fd)
         if source.changed(file.before, after):
             self._progress.changed.append(file.path)
         entry.content, entry.depth = b"".join(ids), 0
@@ -313,7 +314,7 @@ class Archiver:
         self._progress.files += 1
         self._progress.size += size
         self._progress.size_read += read
-        self._file_done(file.directory, entry, (file.before.st_dev, file.before.st_ino))
+        self._file_done(file)
 
     def _store_large(self, stream: DataStream) -> tuple[list[ChunkId], int]:
         ids: list[ChunkId] = []
@@ -331,51 +332,31 @@ class Archiver:
 
     # -- putting it together -----------------------------------------------------------------------------------------
 
-    def _file_done(self, directory: _Directory, entry: Entry, key: tuple[int, int]) -> None:
-        if entry.links:
-            with self._lock:
-                links = self._links[key]
-                links.done = entry
-                waiting, links.waiting = links.waiting, []
-            for other_directory, other, _ in waiting:
-                self._finish_link(entry, other_directory, other)
-        self._child_done(directory, entry)
+    def _file_done(self, found: _Found) -> None:
+        if found.entry.links:
+            for other in self._links.done(found.identity, found.entry):
+                self._finish_link(found.entry, other)
+        self._child_done(found.directory, found.entry)
 
-    def _finish_link(self, first: Entry, directory: _Directory, entry: Entry) -> None:
-        entry.content, entry.depth, entry.size, entry.extents = first.content, first.depth, first.size, first.extents
+    def _finish_link(self, first: Entry, found: _Found) -> None:
+        entry = found.entry
+        entry.links, entry.content, entry.depth = first.links, first.content, first.depth
+        entry.size, entry.extents = first.size, first.extents
         self._progress.files += 1
-        self._child_done(directory, entry)
+        self._child_done(found.directory, entry)
 
-    def _join_links(self, key: tuple[int, int], parent: _Directory, entry: Entry, path: bytes) -> bool:
-        """Give a hard-linked file its group; whether another name of it is read already, or being read."""
-        with self._lock:
-            links = self._links.get(key)
-            if links is None:
-                entry.links = len(self._links) + 1
-                self._links[key] = _Links(entry.links)
-                return False
-            entry.links = links.group
-            if links.failed:  # the other name could not be read; this one may
-                links.failed = False
-                return False
-            parent.waiting += 1
-            if links.done is None:
-                links.waiting.append((parent, entry, path))
-                return True
-        self._finish_link(links.done, parent, entry)
-        return True
+    def _file_failed(self, found: _Found, error: Exception) -> None:
+        self._unreadable(found.path, error)
+        if found.entry.links:
+            for other in self._links.failed(found.identity):
+                self._progress.unreadable.append((other.path, "another name of the same file could not be read"))
+                self._child_done(other.directory, None)
+        self._child_done(found.directory, None)
 
-    def _link_failed(self, key: tuple[int, int], entry: Entry) -> None:
-        """The name that was to be read for its group cannot be; those that waited for it are not kept either."""
-        if not entry.links:
-            return
+    def _expect(self, directory: _Directory) -> None:
+        """One more child is coming: said before anybody else can see it."""
         with self._lock:
-            links = self._links[key]
-            links.failed = True
-            waiting, links.waiting = links.waiting, []
-        for directory, _, path in waiting:
-            self._progress.unreadable.append((path, "another name of the same file could not be read"))
-            self._child_done(directory, None)
+            directory.waiting += 1
 
     def _child_done(self, directory: _Directory | None, entry: Entry | None) -> None:
         """A child (or, with None, the walker or a child that cannot be kept) is done with `directory`."""
@@ -414,16 +395,6 @@ class Archiver:
             self._error = error
         self._stopped = True
         self._finished.set()
-
-
-@dataclass(slots=True)
-class _Links:
-    """The names of one hard-linked file seen so far: the first is read, the others wait for it."""
-
-    group: int
-    done: Entry | None = None
-    failed: bool = False
-    waiting: list[tuple[_Directory, Entry, bytes]] = field(default_factory=list)
 
 
 def _name(entry: Entry) -> bytes:

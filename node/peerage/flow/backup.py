@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
 from peerage.errors import UserError
-from peerage.flow.archive import Archiver, Progress
+from peerage.flow.archive import Archiver
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.packer import Packer
+from peerage.flow.progress import Progress, Scan, scan_paths
 from peerage.flow.publish import publish
 from peerage.flow.room import Room
 from peerage.flow.stripe import StripeWriter
@@ -28,16 +29,6 @@ PACKS_IN_FLIGHT = 3
 ARCHIVE_THREADS = max(2, min(8, (os.cpu_count() or 2)))
 _SCAN_WAIT_S = 3.0
 _REPORT_EVERY_S = 0.5
-
-
-@dataclass(slots=True)
-class Scan:
-    """How much there is, found while the backup already runs; for progress and for sizing agreements."""
-
-    files: int = 0
-    bytes: int = 0
-    done: bool = False
-    stopped: bool = False
 
 
 @dataclass(slots=True)
@@ -133,28 +124,6 @@ def check_paths(paths: Sequence[bytes]) -> None:
             raise UserError(f"{shown} is not there: give a path that exists")
         if not os.access(path, os.R_OK, follow_symlinks=False):
             raise UserError(f"{shown} cannot be read: run the node as a user who may read it")
-
-
-def scan_paths(paths: Sequence[bytes], scan: Scan) -> None:
-    """Count files and bytes under `paths`, without following links; stops early when told to."""
-    stack = list(paths)
-    while stack and not scan.stopped:
-        path = stack.pop()
-        try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        stack.append(entry.path)
-                        continue
-                    scan.files += 1
-                    if entry.is_file(follow_symlinks=False):
-                        scan.bytes += entry.stat(follow_symlinks=False).st_size
-        except NotADirectoryError:
-            scan.files += 1
-            scan.bytes += os.lstat(path).st_size
-        except OSError:
-            continue  # the archiver reports it by name
-    scan.done = not scan.stopped
 
 
 class _Outlet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from peerage.model import AgreementId
 from peerage.store.catalogue import Catalogue, Check, LocalAgreement
 
 
@@ -44,7 +45,7 @@ def health_of(catalogue: Catalogue) -> Health:
         for _, root, provider, agreement in shards:
             shards_total += 1
             sequence = sequences.get((agreement, root))
-            if provider and sequence is not None and sequence <= proven_through.get(agreement, 0):  # type: ignore[call-overload]
+            if provider and sequence is not None and sequence <= proven_through.get(AgreementId(agreement), 0):
                 shards_proven += 1
     return Health(
         health=safe / total if total else 1.0,

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from peerage.errors import LocalFault, UnknownVersion
 from peerage.model import (
@@ -28,95 +28,10 @@ from peerage.model import (
     ShardLocation,
     ShardRoot,
 )
+from peerage.store.catalogue_schema import SCHEMA, SCHEMA_VERSION
+from peerage.store.rows import Check, FileState, LocalAgreement, QueuedRevision, StoredObject
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE packs (
-  no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, kind INTEGER NOT NULL, generation INTEGER NOT NULL,
-  length INTEGER NOT NULL, k INTEGER NOT NULL, m INTEGER NOT NULL, shard_length INTEGER NOT NULL,
-  indexed INTEGER NOT NULL DEFAULT 0, moved INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX packs_unindexed ON packs(no) WHERE indexed = 0;
-CREATE TABLE shards (
-  pack INTEGER NOT NULL REFERENCES packs(no), position INTEGER NOT NULL, root BLOB NOT NULL,
-  provider INTEGER NOT NULL, agreement BLOB NOT NULL, PRIMARY KEY (pack, position)) WITHOUT ROWID;
-CREATE INDEX shards_by_agreement ON shards(agreement);
-CREATE TABLE chunks (
-  id BLOB PRIMARY KEY, pack INTEGER NOT NULL REFERENCES packs(no), kind INTEGER NOT NULL, ordinal INTEGER NOT NULL,
-  offset INTEGER NOT NULL, length INTEGER NOT NULL, raw_length INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX chunks_by_pack ON chunks(pack);
-CREATE TABLE files (
-  path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
-  inode INTEGER NOT NULL, device INTEGER NOT NULL, depth INTEGER NOT NULL, content BLOB NOT NULL,
-  run INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE open_runs (run INTEGER PRIMARY KEY);
-CREATE TABLE snapshots (id BLOB PRIMARY KEY, no INTEGER NOT NULL, summary BLOB NOT NULL);
-CREATE TABLE objects (
-  agreement BLOB NOT NULL, root BLOB NOT NULL, leaves INTEGER NOT NULL, kind INTEGER NOT NULL,
-  position INTEGER, sequence INTEGER, PRIMARY KEY (agreement, root)) WITHOUT ROWID;
-CREATE TABLE agreements (
-  id BLOB PRIMARY KEY, provider INTEGER NOT NULL, capacity INTEGER NOT NULL, end_epoch INTEGER NOT NULL,
-  live INTEGER NOT NULL, sequence INTEGER NOT NULL, revision BLOB NOT NULL);
-CREATE TABLE revisions (
-  agreement BLOB NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL, client_signature BLOB NOT NULL,
-  provider_signature BLOB NOT NULL, PRIMARY KEY (agreement, sequence)) WITHOUT ROWID;
-CREATE TABLE heads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL, anchored INTEGER NOT NULL);
-CREATE TABLE checks (
-  agreement BLOB NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, proven INTEGER NOT NULL,
-  PRIMARY KEY (agreement, epoch)) WITHOUT ROWID;
-CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-
-class FileState(NamedTuple):
-    """What a file looked like when it was last read, and what it held. Times are nanoseconds since 1970."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-    device: int
-    depth: int
-    content: bytes
-    run: int
-
-
-class LocalAgreement(NamedTuple):
-    """One of this member's agreements as client, as last seen on chain. used: bytes stored under it."""
-
-    id: AgreementId
-    provider: MemberId
-    capacity: int
-    end_epoch: int
-    live: bool
-    sequence: int
-    revision: bytes
-    used: int
-
-
-class QueuedRevision(NamedTuple):
-    agreement: AgreementId
-    sequence: int
-    body: bytes
-    client_signature: bytes
-    provider_signature: bytes
-
-
-class StoredObject(NamedTuple):
-    """An object under an agreement. sequence: the revision that first holds it, None before it is co-signed."""
-
-    root: ShardRoot
-    leaves: int
-    kind: ObjectKind
-    sequence: int | None
-
-
-class Check(NamedTuple):
-    """What the chain said of one agreement in one epoch in which a proof was due."""
-
-    epoch: int
-    sequence: int
-    proven: bool
+__all__ = ["Catalogue", "Check", "FileState", "LocalAgreement", "QueuedRevision", "StoredObject"]
 
 
 class Catalogue:
@@ -133,7 +48,7 @@ class Catalogue:
             self._db.execute("PRAGMA cache_size=-32768")  # KiB
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if new or version == 0:
-                self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+                self._db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
             elif version != SCHEMA_VERSION:
                 self._db.close()
                 raise UnknownVersion(f"catalogue schema {version} is not known to this release: upgrade peerage")

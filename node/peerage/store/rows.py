@@ -1,0 +1,60 @@
+"""Rows of the catalogue, as the flows see them (node/spec/catalogue.md)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from peerage.model import AgreementId, MemberId, ObjectKind, ShardRoot
+
+__all__ = ["Check", "FileState", "LocalAgreement", "QueuedRevision", "StoredObject"]
+
+
+class FileState(NamedTuple):
+    """What a file looked like when it was last read, and what it held. Times are nanoseconds since 1970."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    depth: int
+    content: bytes
+    run: int
+
+
+class LocalAgreement(NamedTuple):
+    """One of this member's agreements as client, as last seen on chain. used: bytes stored under it."""
+
+    id: AgreementId
+    provider: MemberId
+    capacity: int
+    end_epoch: int
+    live: bool
+    sequence: int
+    revision: bytes
+    used: int
+
+
+class QueuedRevision(NamedTuple):
+    agreement: AgreementId
+    sequence: int
+    body: bytes
+    client_signature: bytes
+    provider_signature: bytes
+
+
+class StoredObject(NamedTuple):
+    """An object under an agreement. sequence: the revision that first holds it, None before it is co-signed."""
+
+    root: ShardRoot
+    leaves: int
+    kind: ObjectKind
+    sequence: int | None
+
+
+class Check(NamedTuple):
+    """What the chain said of one agreement in one epoch in which a proof was due."""
+
+    epoch: int
+    sequence: int
+    proven: bool
