@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -15,12 +14,12 @@ from typing import Any
 
 import pytest
 from tests.devnet.conftest import Answer, Devnet, User
+from tests.trees.compare import difference
 
 pytestmark = [pytest.mark.devnet, pytest.mark.timeout(480)]
 
 SECRET = "the minutes of the board, 14 March"
 NAME = "minutes-of-the-board.txt"
-RSYNC = ("rsync", "-aHAXn", "--checksum", "--delete", "--itemize-changes")
 
 
 @pytest.fixture
@@ -49,10 +48,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def same(source: Path, restored: Path) -> None:
-    if shutil.which("rsync") is None:
-        pytest.skip("rsync is not installed")
-    done = subprocess.run([*RSYNC, f"{source}/", f"{restored}/"], capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (0, b""), done
+    assert difference(source, restored) == ""
 
 
 def holders_of(needles: list[bytes], homes: list[Path]) -> list[tuple[Path, bytes]]:

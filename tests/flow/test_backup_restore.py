@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 from pathlib import Path
 
 import pytest
 from tests.flow.network import network
+from tests.trees.compare import difference
 
 from peerage.errors import TooFewProviders, TooFewShards, UserError
 from peerage.flow.backup import backup
@@ -44,11 +44,7 @@ def make_tree(root: Path, seed: int = 1) -> Path:
 
 
 def same(a: Path, b: Path) -> None:
-    done = subprocess.run(
-        ["rsync", "-aHAXn", "--checksum", "--delete", "--itemize-changes", f"{a}/", f"{b}/"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    assert done.stdout == b""
+    assert difference(a, b) == ""
 
 
 async def test_everything_comes_back(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from tests.flow.network import network
-from tests.source.copying import deep_difference, difference
+from tests.source.copying import deep_difference
+from tests.trees.compare import difference
 from tests.trees.make_tree import make_tree
 
 from peerage.flow.backup import backup

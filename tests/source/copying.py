@@ -1,17 +1,12 @@
-"""A restore as the engine does it, without the engine: read a tree, and write its data back in any order by threads.
-
-And the comparison: rsync, which is not ours.
-"""
+"""A restore as the engine does it, without the engine: read a tree, and write its data back in any order by threads."""
 
 import os
 import random
-import shutil
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
+from tests.trees.compare import difference
 
 from peerage.snapshot.tree import Entry, EntryType, decode_tree, encode_tree
 from peerage.source import read
@@ -97,17 +92,6 @@ def data_of(dir_fd: int, entry: Entry) -> Iterator[tuple[int, bytes]]:
                 yield offset, os.pread(fd, min(PIECE, start + length - offset), offset)
     finally:
         os.close(fd)
-
-
-def difference(source: Path, target: Path, *options: str) -> str:
-    """What rsync, which is not ours, would change in target; empty when they are the same."""
-    rsync = shutil.which("rsync")
-    if rsync is None:
-        pytest.fail("rsync is not installed; these tests compare with it (Debian: apt-get install rsync)")
-    command = [rsync, "-aHAXn", "--checksum", "--delete", "--itemize-changes", *options, f"{source}/", f"{target}/"]
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def deep_difference(source: Path, target: Path) -> str:

@@ -12,7 +12,6 @@ import os
 import random
 import socket
 import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Collection, Iterator
@@ -241,18 +240,20 @@ def acls(tree: Tree) -> None:
     (base / "file").write_text("acl")
     (base / "folder").mkdir()
     (base / "closed").write_text("acl, and closed to the group by its mask")
-    for arguments in (
-        ["-m", "u:1:r--,g:12:rwx,u:54321:rw-", "file"],
-        ["-m", "u:1:rwx,d:u:1:rwx,d:g:54321:r-x,d:o::---", "folder"],
-        ["-m", "u:1:rw-,m::---", "closed"],
-    ):
-        try:
-            subprocess.run(["setfacl", *arguments], cwd=base, check=True, capture_output=True)
-        except FileNotFoundError:
-            tree.skipped.append("ACLs: setfacl is not installed (Debian: apt-get install acl)")
-            return
-        except subprocess.CalledProcessError as error:
-            tree.skipped.append(f"ACL {' '.join(arguments)}: {error.stderr.decode().strip()}")
+    # As the kernel has it: (tag, permissions, id); owner 1, user 2, group 4, named group 8, mask 16, others 32.
+    given = {
+        "file": ("access", [(1, 6, -1), (2, 4, 1), (2, 6, 54321), (4, 4, -1), (8, 7, 12), (16, 7, -1), (32, 4, -1)]),
+        "folder": ("access", [(1, 7, -1), (2, 7, 1), (4, 5, -1), (16, 7, -1), (32, 5, -1)]),
+        "folder ": ("default", [(1, 7, -1), (2, 7, 1), (4, 5, -1), (8, 5, 54321), (16, 7, -1), (32, 0, -1)]),
+        "closed": ("access", [(1, 6, -1), (2, 6, 1), (4, 4, -1), (16, 0, -1), (32, 4, -1)]),
+    }
+    for name, (kind, entries) in given.items():
+        value = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+        path = base / name.strip()
+        tree.attempt(
+            f"{kind} ACL on {name}",
+            lambda p=path, k=kind, v=value: os.setxattr(p, f"system.posix_acl_{k}", v),  # type: ignore[misc]
+        )
     (base / "folder" / "heir").write_text("has the default ACL")
     (base / "folder" / "inner").mkdir()
 
