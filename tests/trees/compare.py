@@ -17,11 +17,12 @@ TAR = (
 
 
 def difference(source: Path, target: Path, *options: str) -> str:
-    """What differs between two directories; empty when they are the same. options: of rsync; tar compares all."""
+    """What differs between two trees or files; empty when they are the same. options: of rsync; tar compares all."""
+    slash = "/" if source.is_dir() else ""
     if shutil.which("rsync") is None:
         one, two = _members_of(source), _members_of(target)
         return "\n".join(repr(name) for name in sorted(one.keys() | two.keys()) if one.get(name) != two.get(name))
-    command = [*RSYNC, *options, f"{source}/", f"{target}/"]
+    command = [*RSYNC, *options, f"{source}{slash}", f"{target}{slash}"]
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -30,7 +31,7 @@ def difference(source: Path, target: Path, *options: str) -> str:
 def _members_of(tree: Path) -> dict[str, object]:
     """What tar says of each name: its header and the digest of its content; and its extended attributes."""
     members: dict[str, object] = {}
-    command = [*TAR, f"--directory={tree}", "."]
+    command = [*TAR, f"--directory={tree}", "."] if tree.is_dir() else [*TAR, f"--directory={tree.parent}", tree.name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tar:
         assert tar.stdout is not None
         with tarfile.open(fileobj=tar.stdout, mode="r|", errors="surrogateescape") as archive:
