@@ -50,7 +50,11 @@ class PeerError(PeerageError):
 
 
 class PeerUnavailable(PeerError):
-    """The peer did not answer in time, or not at all: try another, or later."""
+    """The peer did not answer in time, or not at all: try another, or later. silent: nothing listens there."""
+
+    def __init__(self, message: str, member: int = 0, silent: bool = False) -> None:
+        super().__init__(message, member)
+        self.silent = silent
 
 
 class PeerRefused(PeerError):

@@ -136,6 +136,7 @@ class Shelf:
     """What one provider keeps: order is what was co-signed, loose is not yet.
 
     down: answers nobody. full: takes nothing more. rotten: its bytes are damaged. fail_after: goes down after so many.
+    away: does not answer so many times. unknown: so many times refuses a node key that it has not heard of yet.
     """
 
     objects: dict[ShardRoot, bytes] = field(default_factory=dict)
@@ -146,6 +147,8 @@ class Shelf:
     full: bool = False
     rotten: bool = False
     fail_after: int | None = None
+    away: int = 0
+    unknown: int = 0
 
 
 class ShelfPeers:
@@ -160,7 +163,13 @@ class ShelfPeers:
     def _shelf(self, id: MemberId) -> Shelf:
         shelf = self.shelves[id]
         if shelf.down:
-            raise PeerUnavailable("it does not answer", id)
+            raise PeerUnavailable("it does not answer", id, silent=True)
+        if shelf.away:
+            shelf.away -= 1
+            raise PeerUnavailable("it is restarting", id)
+        if shelf.unknown:
+            shelf.unknown -= 1
+            raise PeerRefused("it does not know this certificate", id, "not_a_member")
         return shelf
 
     async def propose(self, id: MemberId, terms: Terms) -> tuple[Terms, bytes | None]:

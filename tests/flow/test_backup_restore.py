@@ -11,6 +11,7 @@ from tests.flow.network import network
 from tests.trees.compare import difference
 
 from peerage.errors import TooFewProviders, TooFewShards, UserError
+from peerage.flow import fetch
 from peerage.flow.backup import backup
 from peerage.flow.context import silent
 from peerage.flow.health import health_of
@@ -19,6 +20,11 @@ from peerage.flow.repair import repair
 from peerage.flow.restore import restore
 from peerage.flow.watch import watch
 from peerage.model import PackKind
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_PAUSE_S", 0.01)
 
 
 def make_tree(root: Path, seed: int = 1) -> Path:
@@ -83,10 +89,21 @@ async def test_two_providers_may_be_gone_and_one_rotten_chunk_of_the_rest_is_fou
         peers.shelves[5].rotten = True
         await restore(context, "latest", tmp_path / "back", [], silent)
         same(source, tmp_path / "back" / "source")
-        for id in (2, 4):
+        for id in (2, 4, 6):  # three of eight are left, and no stripe has more than one shard with each
             peers.shelves[id].down = True
         with pytest.raises(TooFewShards):
             await restore(context, "latest", tmp_path / "again", [], silent)
+
+
+async def test_providers_that_are_only_away_for_a_moment_are_asked_again(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, _, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        for id in (2, 3, 4, 5, 6):
+            peers.shelves[id].away = 2
+        result = await restore(context, "latest", tmp_path / "back", [], silent)
+        assert result.failed == []
+        same(source, tmp_path / "back" / "source")
 
 
 async def test_a_file_whose_data_cannot_be_had_is_named_and_the_rest_comes_back(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ RANGE_ALIGN = 64 * KIB  # ranges are aligned so that a provider learns less of w
 _GAP = 256 * KIB  # ranges closer than this are read as one
 _WHOLE = 0.6  # from this share of a pack on, read all of it
 _PARALLEL_RANGES = 8
+_PAUSE_S = 2.0
+_PAUSES = 5  # in the life of a Fetcher
 
 Sink = Callable[[BlobEntry, bytes], None]
 
@@ -37,6 +39,7 @@ class Fetcher:
         self._opener = BlobOpener(context.ring)
         self._bad: set[tuple[bytes, int]] = set()
         self._down: set[MemberId] = set()
+        self._pauses = _PAUSES
         self.bytes_fetched = 0
         self.decoded_packs = 0
 
@@ -142,19 +145,24 @@ class Fetcher:
         )
         have: dict[int, Buffer] = {}
         queue = list(order)
-        failures: list[str] = []
+        failures: dict[int, str] = {}
         while len(have) < count and queue:
             batch, queue = queue[: count - len(have)], queue[count - len(have) :]
             results = await asyncio.gather(*(self._checked(pack, s) for s in batch))
             for shard, result in zip(batch, results, strict=True):
                 if isinstance(result, str):
-                    failures.append(f"member {shard.provider}: {result}")
+                    failures[shard.index] = f"member {shard.provider}: {result}"
                 else:
                     have[shard.index] = result
+            if not queue and len(have) < count and self._pauses:
+                # A provider that restarts, or is late to learn of our key, is worth a pause; not one for every pack.
+                self._pauses -= 1
+                await asyncio.sleep(_PAUSE_S)
+                queue = [s for s in order if s.index not in have and (s.root, s.provider) not in self._bad]
         if len(have) < count:
             raise TooFewShards(
                 f"pack {pack.id.hex()[:16]} has {len(have)} good shards of the {count} needed"
-                f" ({'; '.join(failures) or 'no provider has more'}): try again when more members are up"
+                f" ({'; '.join(failures.values()) or 'no provider has more'}): try again when more members are up"
             )
         return have
 

@@ -38,8 +38,10 @@ from peerage_chain.errors import ChainFault, NotAMember
 from peerage_chain.types import AgreementInfo, MemberInfo
 
 HEADS_WAIT_S = 90.0
-"""Providers learn of the new node key from the chain; so long we keep asking."""
-_ASK_AGAIN_S = 1.0
+"""So long we keep asking for a head, should every provider be away at first."""
+KNOWN_WAIT_S = 20.0
+"""A provider looks at the chain every few seconds, so after this long one that still refuses us is not coming."""
+_ASK_AGAIN_S = 0.5
 
 
 @dataclass(slots=True)
@@ -116,6 +118,7 @@ async def recover(
         tls = TlsIdentity(keystore.tls_key_pem, keystore.certificate_der)
         peers = PeerClient(tls, lambda: members, lambda: now.timestamp_s, ledger.domain)
         try:
+            await until_known(peers, agreements, report)
             found = await find_head(peers, agreements, member, ledger.domain, anchor.number, anchor.head, words, report)
             keystore = replace(
                 keystore,
@@ -153,6 +156,31 @@ async def recover(
         snapshots=len(found.head.snapshots),
         restore=result,
     )
+
+
+async def until_known(peers: Peers, agreements: Sequence[AgreementInfo], report: Report) -> None:
+    """Wait until every provider that is there knows the new node key, which each learns from the chain in its own time.
+
+    Else one that is a moment late would count as lost, and with it shards that are needed. Bounded: KNOWN_WAIT_S.
+    """
+    waiting = {a.terms.provider for a in agreements}
+    deadline = asyncio.get_running_loop().time() + KNOWN_WAIT_S
+    told = False
+    while waiting:
+        asked = sorted(waiting)
+        answers = await asyncio.gather(*(peers.list_heads(p, 0) for p in asked), return_exceptions=True)
+        for provider, answer in zip(asked, answers, strict=True):
+            if not isinstance(answer, BaseException) or (isinstance(answer, PeerUnavailable) and answer.silent):
+                waiting.discard(provider)
+            elif not isinstance(answer, PeerError):
+                raise answer
+        if waiting and asyncio.get_running_loop().time() > deadline:
+            warn(report, f"members {', '.join(map(str, sorted(waiting)))} do not answer: going on without them")
+            return
+        if waiting and not told:
+            note(report, "waiting until the providers know the new node key")
+            told = True
+        await asyncio.sleep(_ASK_AGAIN_S if waiting else 0)
 
 
 async def find_head(
@@ -198,7 +226,7 @@ async def find_head(
             detail = "; ".join(reasons[:3]) or f"none of {len(providers)} providers answered with head {anchored}"
             raise PeerUnavailable(f"no head could be had ({detail}): try again when more members are up")
         if not waited:
-            note(report, "waiting until providers know the new node key")
+            note(report, "waiting for a provider that has the head")
             waited = True
         await asyncio.sleep(_ASK_AGAIN_S)
 
@@ -215,6 +243,8 @@ def _checked_head(
     body = bytes(data[: header.length])
     if header.member != member.id or header.repository != 0:
         raise IntegrityError("it belongs to another member or repository")
+    if header.number < anchored:
+        raise IntegrityError(f"it is head {header.number}, older than the anchored one")
     if header.number == anchored and sha256(body).digest() != anchor_hash:
         raise IntegrityError("it is not the head that the chain anchors")
     digest = typed.head_digest(member.id, header.repository, header.number, header.digest, domain)

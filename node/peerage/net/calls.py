@@ -161,4 +161,5 @@ def _unreachable(member: MemberId, error: Exception) -> PeerUnavailable | PeerRe
         return PeerRefused(message, member, RefusalCode.NOT_A_MEMBER.value)
     if isinstance(error, ValueError):
         return PeerFault(f"the endpoint of member {member} on chain is not a usable URL", member)
-    return PeerUnavailable(f"member {member} cannot be reached: {type(error).__name__}", member)
+    silent = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError)
+    return PeerUnavailable(f"member {member} cannot be reached: {type(error).__name__}", member, silent)
