@@ -283,7 +283,7 @@ def receipt_digest(agreement: AgreementId, root: bytes, leaves: int, epoch: Epoc
 
 
 def head_digest(member: MemberId, repository: int, number: int, digest: bytes, domain: Domain) -> bytes:
-    """What a node signs into a head; digest is the SHA-256 that node/spec/head.md defines."""
+    """What a node signs into a head; digest is the SHA-256 that node/spec/heads.md defines."""
     return digest_of("Head", (TYPES_VERSION, member, repository, number, digest), domain)
 
 

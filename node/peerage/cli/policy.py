@@ -32,7 +32,7 @@ def show(ctx: click.Context) -> None:
 @click.argument("value")
 @click.pass_context
 def set_(ctx: click.Context, key: str, value: str) -> None:
-    """Change one value, as in 'peerage policy set provide.capacity_gib 2000'."""
+    """Change one value, as in 'peerage policy set give.capacity_bytes 2TB'."""
     session = session_of(ctx)
     session.result(ask(session, "policy.set", {"key": key, "value": value}), _show)
 

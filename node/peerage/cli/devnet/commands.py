@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import click
 
 from peerage.cli.render import fields, table
 from peerage.cli.session import Session, Verb, VerbGroup, session_of
-from peerage.errors import UserError
+from peerage.errors import LocalFault, PeerageError, UserError
+
+JOIN_S = 60.0  # what a node needs to join is its imports, its keystore and a few blocks
 
 
 @click.group(cls=VerbGroup)
@@ -104,8 +107,31 @@ def kill(ctx: click.Context, node: str) -> None:
 @click.argument("node")
 @click.pass_context
 def start(ctx: click.Context, node: str) -> None:
-    """Start a node that was killed or that failed. NODE is node4 or 4."""
-    _act(session_of(ctx), "start", node)
+    """Start a node that was killed or that failed; returns when it has joined. NODE is node4 or 4."""
+    from peerage.cli.devnet import control
+
+    session = session_of(ctx)
+    started = control.ask(session.devnet_home, "start", node=node)
+    _wait_joined(session.devnet_home, started)
+    session.result(started, lambda n: fields(n.items()))
+
+
+def _wait_joined(directory: Path, node: Mapping[str, Any]) -> None:
+    """Until the node answers its owner and has joined; raises LocalFault when it ends, or takes JOIN_S."""
+    from peerage.net import owner_client
+
+    deadline = time.monotonic() + JOIN_S
+    while time.monotonic() < deadline:
+        try:
+            if owner_client.call(Path(node["home"]), "ping", {})["joined"]:
+                return
+        except PeerageError:
+            pass  # it has not opened its socket yet
+        state = next(n["state"] for n in _status(directory)["nodes"] if n["name"] == node["name"])
+        if state != "running":
+            break
+        time.sleep(0.2)
+    raise LocalFault(f"{node['name']} did not join: see {directory / 'logs' / node['name']}.log")
 
 
 def _act(session: Session, verb: str, node: str) -> None:
