@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,21 @@ from peerage.model import PackKind
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "_PAUSE_S", 0.01)
+
+
+@contextmanager
+def unreadable(name: bytes) -> Iterator[None]:
+    """Nobody may open a file of this name, not even root."""
+    real = os.open
+
+    def refusing(path: object, *arguments: object, **keywords: object) -> int:
+        if path == name:
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **keywords)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", refusing)
+        yield
 
 
 def make_tree(root: Path, seed: int = 1) -> Path:
@@ -281,15 +298,7 @@ async def test_one_missed_proof_of_a_sound_provider_moves_nothing(tmp_path: Path
 async def test_an_unreadable_file_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, _, _):
-        real = os.open
-
-        def refusing(path: object, *arguments: object, **keywords: object) -> int:
-            if path == b"text.txt":
-                raise PermissionError(13, "Permission denied")
-            return real(path, *arguments, **keywords)  # type: ignore[arg-type]
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "open", refusing)
+        with unreadable(b"text.txt"):
             result = await backup(context, [os.fsencode(source)], silent)
         assert [u["path"] for u in result.unreadable] == [str(source / "text.txt")]
         await restore(context, "latest", tmp_path / "back", [], silent)
@@ -304,15 +313,7 @@ async def test_of_a_file_with_two_names_the_readable_one_is_kept(tmp_path: Path)
     os.link(source / "a", source / "b")
     os.link(source / "a", source / "c")
     with network(tmp_path) as (context, _, _):
-        real = os.open
-
-        def refusing(path: object, *arguments: object, **keywords: object) -> int:
-            if path == b"a":
-                raise PermissionError(13, "Permission denied")
-            return real(path, *arguments, **keywords)  # type: ignore[arg-type]
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "open", refusing)
+        with unreadable(b"a"):
             result = await backup(context, [os.fsencode(source)], silent)
         assert [u["path"] for u in result.unreadable] == [str(source / "a")]
         await restore(context, "latest", tmp_path / "back", [], silent)

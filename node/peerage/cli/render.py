@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import Any
 
 import click
@@ -25,11 +24,6 @@ def size(n_bytes: float) -> str:
 def rate(n_bytes: float, seconds: float) -> str:
     """Decimal megabytes a second, as disks and networks are sold."""
     return f"{n_bytes / 1e6 / seconds:.1f} MB/s" if seconds > 0 else "–"
-
-
-def credits_(micro_credits: int) -> str:
-    """1_500_000 → '1.5'."""
-    return f"{Decimal(micro_credits) / 1_000_000:,.6f}".rstrip("0").rstrip(".")
 
 
 def when(time_ns: int | str | None) -> str:

@@ -156,12 +156,8 @@ class Node:
                 ("beat", self._beats(chain, clock)),
                 ("offer", self._each_epoch(clock, lambda _: self._offer(chain))),
                 # Four looks an epoch are enough: challenges are fixed before it begins.
-                (
-                    "prove",
-                    self._each_block(
-                        clock, lambda t: self._prove(chain, provider, t), lambda t: max(1, t.epoch_s // 4)
-                    ),
-                ),
+                # Four looks an epoch are enough: challenges are fixed before it begins.
+                ("prove", self._each_block(clock, lambda t: self._prove(chain, provider, t), looks=4)),
                 ("settle", self._each_epoch(clock, lambda time: self._settle(context, time))),
                 ("watch", self._each_epoch(clock, lambda _: self._watch(context, verbs))),
                 ("clean", self._each_epoch(clock, lambda _: provider.refresh())),
@@ -215,12 +211,12 @@ class Node:
 
     # -- loops ---------------------------------------------------------------------------------------------------------
 
-    async def _each_block(self, clock: Clock, step: Step, every: Callable[[ChainTime], int] = lambda _: 1) -> None:
-        """Run `step` again once so many blocks have passed."""
+    async def _each_block(self, clock: Clock, step: Step, looks: int = 0) -> None:
+        """Run `step` with each new block, or about `looks` times an epoch (counting a block a second)."""
         block = 0
         while True:
             now = await clock.block(block)
-            block = now.block + every(now)
+            block = now.block + (max(1, now.epoch_s // looks) if looks else 1)
             await self._guard(step, now)
 
     async def _each_epoch(self, clock: Clock, step: Step) -> None:
@@ -310,8 +306,3 @@ class Node:
     def _write_policy(self, policy: Policy) -> None:
         self._home.write_file(self._home.policy, policy.dump().encode())
         self._policy = policy
-
-
-def _quarter(time: ChainTime) -> int:
-    """Blocks between two looks for challenges: four an epoch are enough, they are fixed before it begins."""
-    return max(1, time.epoch_s // 4)

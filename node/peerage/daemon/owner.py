@@ -17,7 +17,8 @@ from aiohttp import web
 
 from peerage.errors import EXIT_CHAIN, EXIT_INTERNAL, PeerageError, UserError
 from peerage.flow.context import Report
-from peerage.net.owner_client import SOCKET, socket_path
+from peerage.net.local import short_path
+from peerage.net.owner_client import SOCKET
 from peerage_chain.errors import ChainFault
 
 Verb = Callable[[dict[str, Any], Report], Awaitable[dict[str, Any]]]
@@ -43,7 +44,7 @@ class OwnerServer:
         socket = self._home / SOCKET
         socket.parent.mkdir(mode=0o700, exist_ok=True)
         socket.unlink(missing_ok=True)
-        with socket_path(self._home) as path:
+        with short_path(socket) as path:
             await web.UnixSite(self._runner, path).start()
         socket.chmod(0o600)
 

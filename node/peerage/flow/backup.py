@@ -75,6 +75,7 @@ async def backup(context: NodeContext, paths: Sequence[bytes], report: Report) -
             prefix=prefix,
             subtree=subtree,
             files=progress.files,
+            directories=progress.directories,
             bytes=progress.size,
         )
         meta = _packer(context, PackKind.META, stripes)

@@ -41,7 +41,6 @@ class Fetcher:
         self._down: set[MemberId] = set()
         self._pauses = _PAUSES
         self.bytes_fetched = 0
-        self.decoded_packs = 0
 
     async def read(self, pack: PackRecord, entries: Sequence[BlobEntry], sink: Sink) -> None:
         """Fetch some blobs of one pack and give each plaintext to `sink`, in a worker thread and in no fixed order.
@@ -126,7 +125,6 @@ class Fetcher:
         missing = [i for i in range(pack.code.k) if i not in have]
         rebuilt: dict[int, bytearray] = {}
         if missing:
-            self.decoded_packs += 1
             rebuilt = await self._context.in_worker(coder(pack.code).rebuild, have, missing)
         for index in range(pack.code.k):
             source: Buffer = have[index] if index in have else rebuilt[index]

@@ -15,8 +15,6 @@ from peerage_chain.types import AgreementInfo, ChainTime, Challenge, Epoch, Samp
 
 PROOFS_PER_TRANSACTION = 8
 SETTLE_EVERY_EPOCHS = 4
-ONION_RESERVE = 1024
-"""With fewer links left than this, a new onion is due."""
 
 
 class Prover(Protocol):

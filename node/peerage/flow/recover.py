@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -53,7 +53,6 @@ class RecoverResult:
     anchor: int
     snapshots: int
     restore: RestoreResult
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

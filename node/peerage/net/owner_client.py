@@ -8,46 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from peerage.errors import PeerageError, UserError
+from peerage.net.local import RemoteError, short_path
 
 SOCKET = Path("run") / "owner.sock"
-_MAX_SUN_PATH = 107  # bytes that fit sockaddr_un on Linux
 _LINE_LIMIT = 64 << 20
-
-
-class RemoteError(PeerageError):
-    """An error that the daemon reported, with its own kind and exit code."""
-
-    def __init__(self, message: str, kind: str, exit_code: int) -> None:
-        super().__init__(message)
-        self._kind = kind
-        self.exit_code = exit_code
-
-    @property
-    def kind(self) -> str:
-        return self._kind
-
-
-@contextmanager
-def socket_path(home: Path) -> Iterator[str]:
-    """A path of the owner's socket short enough for the kernel, however deep the home lies."""
-    path = str(home / SOCKET)
-    if len(os.fsencode(path)) <= _MAX_SUN_PATH:
-        yield path
-        return
-    fd = os.open(home / SOCKET.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{fd}/{SOCKET.name}"
-    finally:
-        os.close(fd)
 
 
 def call(
@@ -69,7 +40,7 @@ async def acall(
     not_running = UserError(f"no daemon runs on {home}: start it with `peerage --home {home} up`")
     if not (home / SOCKET).exists():
         raise not_running
-    with socket_path(home) as path:
+    with short_path(home / SOCKET) as path:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         connector = aiohttp.UnixConnector(path=path)
         try:
@@ -98,4 +69,4 @@ async def _read(response: aiohttp.ClientResponse, on_event: Callable[[dict[str, 
     raise PeerageError("the daemon closed the connection without a result: see its log")
 
 
-__all__ = ["RemoteError", "acall", "call", "socket_path"]
+__all__ = ["SOCKET", "RemoteError", "acall", "call"]

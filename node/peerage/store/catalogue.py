@@ -359,9 +359,6 @@ class Catalogue:
         )
         return [Check(e, s, bool(p)) for e, s, p in rows]
 
-    def checked_through(self, agreement: AgreementId) -> int:
-        return self.counter(f"checked:{agreement.hex()}")
-
     def counter(self, name: str) -> int:
         rows = self._rows("SELECT value FROM counters WHERE name=?", (name,))
         return int(rows[0][0]) if rows else 0

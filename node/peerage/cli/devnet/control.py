@@ -8,35 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from peerage.errors import LocalFault, PeerageError, UserError
+from peerage.net.local import RemoteError, short_path
 
 SOCKET = "control.sock"
 MAX_MESSAGE = 1 << 20  # bytes of one request or answer
 ANSWER_TIMEOUT_S = 90.0  # `down` waits for every process to end
-_MAX_SUN_PATH = 107  # bytes that fit sockaddr_un on Linux
 
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-
-
-@contextmanager
-def short_path(directory: Path) -> Iterator[str]:
-    """A path of the control socket that fits the kernel's limit, however deep the directory lies."""
-    path = str(directory / SOCKET)
-    if len(os.fsencode(path)) <= _MAX_SUN_PATH:
-        yield path
-        return
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{fd}/{SOCKET}"
-    finally:
-        os.close(fd)
 
 
 async def serve(directory: Path, handler: Handler) -> asyncio.Server:
@@ -60,30 +44,17 @@ async def serve(directory: Path, handler: Handler) -> asyncio.Server:
             writer.close()
 
     (directory / SOCKET).unlink(missing_ok=True)
-    with short_path(directory) as path:
+    with short_path(directory / SOCKET) as path:
         server = await asyncio.start_unix_server(one, path, limit=MAX_MESSAGE)
     (directory / SOCKET).chmod(0o600)
     return server
-
-
-class Refused(PeerageError):
-    """The supervisor's own error, as it said it."""
-
-    def __init__(self, kind: str, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self._kind = kind
-        self.exit_code = exit_code
-
-    @property
-    def kind(self) -> str:
-        return self._kind
 
 
 def ask(directory: Path, verb: str, **parameters: str) -> dict[str, Any]:
     """Ask the running supervisor. Raises UserError when none runs, else what it raised."""
     answer = b""
     try:
-        with short_path(directory) as path, socket.socket(socket.AF_UNIX) as connection:
+        with short_path(directory / SOCKET) as path, socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ANSWER_TIMEOUT_S)
             connection.connect(path)
             connection.sendall(json.dumps({"verb": verb, **parameters}).encode() + b"\n")
@@ -104,6 +75,6 @@ def ask(directory: Path, verb: str, **parameters: str) -> dict[str, Any]:
     except ValueError:
         raise LocalFault(f"the devnet on {directory} ended without an answer: see its log") from None
     if failure := message.get("error"):
-        raise Refused(failure["kind"], failure["message"], int(failure["exit_code"]))
+        raise RemoteError(failure["message"], failure["kind"], int(failure["exit_code"]))
     result: dict[str, Any] = message["result"]
     return result

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from peerage.cli.devnet.control import Refused
 from peerage.cli.devnet.nodes import log_of, log_tail
 from peerage.errors import LocalFault, PeerageError
+from peerage.net.local import RemoteError
 
 DOWN_WAIT_S = 60.0
 
@@ -50,7 +50,8 @@ def start_detached(
                 ready: dict[str, Any] = message["ready"]
                 return ready
             if "error" in message:
-                raise Refused(message["error"]["kind"], message["error"]["message"], message["error"]["exit_code"])
+                error = message["error"]
+                raise RemoteError(error["message"], error["kind"], error["exit_code"])
             note(f"devnet: {message['note']}")
     note(log_tail(log))
     raise LocalFault(f"the devnet's supervisor ended before the devnet was ready: see {log}")

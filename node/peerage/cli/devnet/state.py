@@ -13,7 +13,6 @@ from peerage.errors import LocalFault, UnknownVersion, UserError
 
 SCHEMA = 1
 FILE = "devnet.json"
-MAX_NODES = 48
 HOST = "127.0.0.1"
 FIRST_PORT = 15000
 LAST_PORT = 32000
