@@ -60,6 +60,17 @@ class User:
             raise StoryBroken(f"'peerage {arguments[0]} --json' printed no JSON object") from None
         return result
 
+    def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        """`peerage ARGUMENTS`, running on its own; what it prints is dropped."""
+        return subprocess.Popen(
+            [str(PEERAGE), *map(str, arguments)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            env=self._environment,
+            cwd=self.home,
+        )
+
     def show(self, *arguments: str | Path) -> None:
         """Let the user see what `peerage ARGUMENTS` prints. Raises StoryBroken unless it exits with 0."""
         print("  $ peerage " + " ".join(map(str, arguments)), flush=True)
