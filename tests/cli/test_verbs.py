@@ -81,8 +81,27 @@ def test_backup_sends_absolute_paths_of_any_bytes(
     answer = peerage("backup", "link", os.fsdecode(odd), "--json")
     assert answer.code == 0
     assert answer.json == DONE
-    assert daemon.asked[-1][1:] == ("backup", {"paths": [str(tmp_path / "link"), os.fsdecode(odd)]})
+    verb, sent = daemon.asked[-1][1:]
+    assert (verb, sent["paths"]) == ("backup", [str(tmp_path / "link"), os.fsdecode(odd)])
     assert "member 4 is slow" in answer.err
+
+
+def test_backup_sends_what_to_leave_out(peerage: Peerage, daemon: Daemon, tmp_path: Path) -> None:
+    daemon.result = DONE
+    patterns = tmp_path / "patterns"
+    patterns.write_text("# ours\n*.tmp\n")
+    options = ("--exclude", "/build", "--exclude-file", str(patterns), "--one-file-system", "--exclude-caches")
+    assert peerage("backup", str(tmp_path), *options, "--tag", "nightly", "--json").code == 0
+    assert daemon.asked[-1][2] == {
+        "paths": [str(tmp_path)],
+        "exclude": ["# ours", "*.tmp", "/build"],
+        "one_file_system": True,
+        "exclude_caches": True,
+        "tags": ["nightly"],
+    }
+    missing = peerage("backup", str(tmp_path), "--exclude-file", str(tmp_path / "none"))
+    assert missing.code == 5
+    assert "none" in missing.err
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,13 @@ from peerage.cli.session import Verb, session_of
 
 
 @click.command(cls=Verb)
+@click.option("--tag", metavar="TEXT", help="Only those that carry this tag.")
 @click.pass_context
-def snapshots(ctx: click.Context) -> None:
+def snapshots(ctx: click.Context, tag: str | None) -> None:
     """List this member's snapshots, oldest first."""
     session = session_of(ctx)
-    session.result(ask(session, "snapshots"), _show_snapshots)
+    listed = ask(session, "snapshots")["snapshots"]
+    session.result({"snapshots": [s for s in listed if tag is None or tag in s["tags"]]}, _show_snapshots)
 
 
 def _show_snapshots(result: Mapping[str, Any]) -> None:
@@ -27,7 +29,7 @@ def _show_snapshots(result: Mapping[str, Any]) -> None:
         click.echo("no snapshot yet: make one with 'peerage backup PATH'", err=True)
         return
     table(
-        ["snapshot", "time", ">files", ">size", "paths"],
+        ["snapshot", "time", ">files", ">size", "paths", "tags"],
         [
             [
                 str(s.get("id") or s.get("snapshot_id"))[:16],
@@ -35,6 +37,7 @@ def _show_snapshots(result: Mapping[str, Any]) -> None:
                 s.get("files", "–"),
                 size(s.get("bytes", 0)),
                 " ".join(s.get("paths", [])),
+                ", ".join(s["tags"]),
             ]
             for s in listed
         ],

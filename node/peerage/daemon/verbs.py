@@ -13,12 +13,13 @@ from peerage.daemon.clock import Clock
 from peerage.daemon.owner import Verb
 from peerage.deal.policy import Policy
 from peerage.errors import PeerageError, UserError
-from peerage.flow.backup import backup
+from peerage.flow.backup import BackupOptions, backup
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.fetch import BlobCache, Fetcher
 from peerage.flow.health import health_of
 from peerage.flow.restore import restore
 from peerage.flow.snapshots import list_directory, summaries
+from peerage.source.select import Selector
 from peerage.store.home import Home
 from peerage_chain.errors import ChainFault, ChainUnavailable
 from peerage_chain.types import CREDIT, AgreementInfo
@@ -75,11 +76,15 @@ class Verbs:
 
     async def _do_backup(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
         paths = [os.fsencode(p) for p in _strings(params, "paths")]
+        selector = Selector(
+            _strings(params, "exclude"), _flag(params, "one_file_system"), _flag(params, "exclude_caches")
+        )
+        options = BackupOptions(selector, tuple(_strings(params, "tags")))
         context = self._joined
         if self._backup.locked():
             raise UserError("a backup is already running on this node: wait for it to end")
         async with self._backup:
-            return asdict(await backup(context, paths, report))
+            return asdict(await backup(context, paths, report, options))
 
     async def _restore(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
         include = [os.fsencode(p) for p in _strings(params, "include")]
@@ -98,6 +103,7 @@ class Verbs:
                     "paths": [os.fsdecode(p) for p in s.paths],
                     "files": s.files,
                     "bytes": s.bytes,
+                    "tags": s.tags,
                 }
                 for s in summaries(self._joined)
             ]
@@ -179,6 +185,13 @@ def _string(params: dict[str, Any], name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str) or not value:
         raise UserError(f"the parameter {name} is missing")
+    return value
+
+
+def _flag(params: dict[str, Any], name: str) -> bool:
+    value = params.get(name, False)
+    if not isinstance(value, bool):
+        raise UserError(f"the parameter {name} must be true or false")
     return value
 
 

@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 from peerage.chunk.cut import MIN, cut
+from peerage.flow.found import Directory, Found
 from peerage.flow.links import HardLinks, Turn
 from peerage.flow.packer import Packer
 from peerage.flow.plan import Plan, PlanNode
@@ -22,6 +22,7 @@ from peerage.flow.progress import Progress
 from peerage.model import BlobKind, ChunkId
 from peerage.snapshot.tree import DIRECT_LIMIT, Entry, EntryType, encode_content, encode_tree
 from peerage.source import read as source
+from peerage.source.select import Selector
 from peerage.source.stream import DataStream, cut_extents, is_sparse, read_all
 from peerage.store.catalogue import Catalogue, FileState
 
@@ -29,32 +30,6 @@ _OPEN_FILES = 256  # files opened by the walker and not yet taken by a worker
 _BATCH_FILES = 32
 _BATCH_BYTES = 1 << 20
 _RACY_NS = 20_000_000  # a file changed this shortly before it was read may change again unseen: do not trust its times
-
-
-class _Directory:
-    """A directory whose children are still coming. waiting: children not yet done, and the walker itself."""
-
-    __slots__ = ("children", "entry", "parent", "waiting")
-
-    def __init__(self, parent: _Directory | None, entry: Entry) -> None:
-        self.parent = parent
-        self.entry = entry
-        self.children: list[Entry] = []
-        self.waiting = 1
-
-
-@dataclass(slots=True)
-class _Found:
-    """A regular file that the walker met."""
-
-    directory: _Directory
-    entry: Entry
-    path: bytes
-    before: os.stat_result
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        return self.before.st_dev, self.before.st_ino
 
 
 class Stopped(Exception):
@@ -78,6 +53,7 @@ class Archiver:
         threads: int,
         run: int,
         untrusted: Collection[int],
+        selector: Selector,
     ) -> None:
         self._data = data
         self._meta = meta
@@ -86,15 +62,16 @@ class Archiver:
         self._progress = progress
         self._run = run
         self._untrusted = untrusted
+        self._selector = selector
         self._lock = threading.Lock()
         self._open = threading.BoundedSemaphore(_OPEN_FILES)
         self._pool = ThreadPoolExecutor(threads, "archive")
         self._sealers = ThreadPoolExecutor(threads, "seal")
-        self._batch: list[tuple[_Found, int]] = []
+        self._batch: list[tuple[Found, int]] = []
         self._batch_bytes = 0
         self._stopped = False
         self._error: BaseException | None = None
-        self._links: HardLinks[_Found] = HardLinks()
+        self._links: HardLinks[Found] = HardLinks()
         self._states: list[tuple[bytes, FileState]] = []
         self._finished = threading.Event()
         self._root = b""
@@ -107,7 +84,7 @@ class Archiver:
         """Archive absolute `paths`; returns (ids of the root tree's blobs, the prefix that source paths have)."""
         try:
             plan = Plan(paths)
-            top = _Directory(None, Entry(name=b"", type=EntryType.DIRECTORY))
+            top = Directory(None, Entry(name=b"", type=EntryType.DIRECTORY))
             self._walk_plan(plan.root, plan.prefix, top)
             self._submit_batch()
             self._child_done(top, None)
@@ -129,7 +106,7 @@ class Archiver:
 
     # -- the walker --------------------------------------------------------------------------------------------------
 
-    def _walk_plan(self, node: PlanNode, path: bytes, directory: _Directory) -> None:
+    def _walk_plan(self, node: PlanNode, path: bytes, directory: Directory) -> None:
         """Directories above the given paths hold only what leads to these."""
         parent_fd = source.open_root(path)
         try:
@@ -145,19 +122,18 @@ class Archiver:
         finally:
             os.close(parent_fd)
 
-    def _enter(self, parent: _Directory, entry: Entry) -> _Directory:
+    def _enter(self, parent: Directory, entry: Entry) -> Directory:
         self._expect(parent)
         self._progress.directories += 1
-        return _Directory(parent, entry)
+        return Directory(parent, entry)
 
-    def _visit(self, dir_fd: int, name: bytes, path: bytes, parent: _Directory) -> None:
+    def _visit(self, dir_fd: int, name: bytes, path: bytes, parent: Directory) -> None:
         """One given path: everything below it, depth first, with an explicit stack (trees may be deep)."""
-        stack: list[tuple[int, bytes, Iterator[bytes], _Directory]] = []
-        fd_owned: list[int] = []
+        stack: list[tuple[int, bytes, Iterator[bytes], Directory]] = []
         try:
-            opened = self._one(dir_fd, name, path, parent)
-            if opened is not None:
-                fd_owned.append(opened[0])
+            root = self._stat(dir_fd, name, path)
+            opened = root and self._one(dir_fd, name, path, parent, root, root.st_dev)
+            if opened:
                 stack.append((opened[0], path, iter(opened[1]), opened[2]))
             while stack:
                 if self._stopped:
@@ -166,36 +142,49 @@ class Archiver:
                 child = next(names, None)
                 if child is None:
                     stack.pop()
-                    os.close(fd_owned.pop())
+                    os.close(fd)
                     self._child_done(directory, None)
                     continue
                 child_path = base + b"/" + child if base != b"/" else b"/" + child
-                opened = self._one(fd, child, child_path, directory)
-                if opened is not None:
-                    fd_owned.append(opened[0])
+                st = self._stat(fd, child, child_path)
+                if st is None:
+                    continue
+                if not self._selector.takes(child_path[len(path) :].lstrip(b"/"), stat.S_ISDIR(st.st_mode)):
+                    self._progress.excluded += 1
+                    continue
+                assert root is not None
+                opened = self._one(fd, child, child_path, directory, st, root.st_dev)
+                if opened:
                     stack.append((opened[0], child_path, iter(opened[1]), opened[2]))
         finally:
-            for fd in fd_owned:
+            for fd, *_ in stack:
                 os.close(fd)
 
+    def _stat(self, dir_fd: int, name: bytes, path: bytes) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        except OSError as error:
+            self._unreadable(path, error)
+            return None
+
     def _one(
-        self, dir_fd: int, name: bytes, path: bytes, parent: _Directory
-    ) -> tuple[int, list[bytes], _Directory] | None:
+        self, dir_fd: int, name: bytes, path: bytes, parent: Directory, st: os.stat_result, root_device: int
+    ) -> tuple[int, list[bytes], Directory] | None:
         """One name; a directory is opened and returned with its names, the rest is dealt with or queued."""
         try:
-            st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
             entry, identity = source.read_entry(dir_fd, name, st)
             if stat.S_ISDIR(st.st_mode):
                 fd = source.open_directory(dir_fd, name)
                 try:
-                    names = source.scan(fd)
+                    crosses = self._selector.crosses(st.st_dev, root_device)
+                    names = [] if crosses else self._selector.inside(fd, source.scan(fd))
                 except OSError:
                     os.close(fd)
                     raise
                 return fd, names, self._enter(parent, entry)
             if stat.S_ISREG(st.st_mode):
                 self._expect(parent)
-                self._take_file(_Found(parent, entry, path, st), dir_fd, name)
+                self._take_file(Found(parent, entry, path, st), dir_fd, name)
             elif entry.type is not EntryType.SOCKET:
                 if identity is not None:
                     entry.links = self._links.number(identity)
@@ -206,7 +195,7 @@ class Archiver:
             self._unreadable(path, error)
         return None
 
-    def _take_file(self, found: _Found, dir_fd: int, name: bytes) -> None:
+    def _take_file(self, found: Found, dir_fd: int, name: bytes) -> None:
         """One regular file: known already, or another name of one that is, or opened and queued."""
         entry, st = found.entry, found.before
         if st.st_nlink > 1:
@@ -236,7 +225,7 @@ class Archiver:
         if len(self._batch) >= _BATCH_FILES or self._batch_bytes >= _BATCH_BYTES:
             self._submit_batch()
 
-    def _unchanged(self, found: _Found, dir_fd: int, name: bytes) -> bool:
+    def _unchanged(self, found: Found, dir_fd: int, name: bytes) -> bool:
         """Whether the catalogue knows this file as it is now; then its entry gets the content."""
         known, st = self._catalogue.file_state(found.path), found.before
         now = (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev)
@@ -260,7 +249,7 @@ class Archiver:
 
     # -- the workers -------------------------------------------------------------------------------------------------
 
-    def _store_batch(self, batch: list[tuple[_Found, int]]) -> None:
+    def _store_batch(self, batch: list[tuple[Found, int]]) -> None:
         for found, fd in batch:
             try:
                 if not self._stopped:
@@ -273,7 +262,7 @@ class Archiver:
                 os.close(fd)
                 self._open.release()
 
-    def _store_file(self, file: _Found, fd: int) -> None:
+    def _store_file(self, file: Found, fd: int) -> None:
         started_ns = time.time_ns()
         entry, size = file.entry, file.before.st_size
         self._progress.current = file.path
@@ -332,20 +321,20 @@ class Archiver:
 
     # -- putting it together -----------------------------------------------------------------------------------------
 
-    def _file_done(self, found: _Found) -> None:
+    def _file_done(self, found: Found) -> None:
         if found.entry.links:
             for other in self._links.done(found.identity, found.entry):
                 self._finish_link(found.entry, other)
         self._child_done(found.directory, found.entry)
 
-    def _finish_link(self, first: Entry, found: _Found) -> None:
+    def _finish_link(self, first: Entry, found: Found) -> None:
         entry = found.entry
         entry.links, entry.content, entry.depth = first.links, first.content, first.depth
         entry.size, entry.extents = first.size, first.extents
         self._progress.files += 1
         self._child_done(found.directory, entry)
 
-    def _file_failed(self, found: _Found, error: Exception) -> None:
+    def _file_failed(self, found: Found, error: Exception) -> None:
         self._unreadable(found.path, error)
         if found.entry.links:
             for other in self._links.failed(found.identity):
@@ -353,12 +342,12 @@ class Archiver:
                 self._child_done(other.directory, None)
         self._child_done(found.directory, None)
 
-    def _expect(self, directory: _Directory) -> None:
+    def _expect(self, directory: Directory) -> None:
         """One more child is coming: said before anybody else can see it."""
         with self._lock:
             directory.waiting += 1
 
-    def _child_done(self, directory: _Directory | None, entry: Entry | None) -> None:
+    def _child_done(self, directory: Directory | None, entry: Entry | None) -> None:
         """A child (or, with None, the walker or a child that cannot be kept) is done with `directory`."""
         try:
             while directory is not None:

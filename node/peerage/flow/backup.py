@@ -22,7 +22,15 @@ from peerage.flow.room import Room
 from peerage.flow.stripe import StripeWriter
 from peerage.model import BlobKind, PackKind, PackRecord
 from peerage.pack.writer import PackWriter
-from peerage.snapshot.snapshot import Snapshot, encode_snapshot, encode_summary, summary_of
+from peerage.snapshot.snapshot import (
+    MAX_TAGS,
+    MAX_TEXT,
+    Snapshot,
+    encode_snapshot,
+    encode_summary,
+    summary_of,
+)
+from peerage.source.select import Selector
 
 PACKS_IN_FLIGHT = 3
 """Packs being coded and sent at once; with the two being filled this bounds memory at about 250 MB."""
@@ -34,12 +42,14 @@ _REPORT_EVERY_S = 0.5
 @dataclass(slots=True)
 class BackupResult:
     """What a backup did, as --json shows it. unreadable: files that could not be read, or changed while they were.
+    excluded: names left out because the options say so, not what lies below them.
     records_waiting: what the chain could not take yet."""
 
     snapshot_id: str
     files: int
     bytes: int
     bytes_read: int
+    excluded: int
     bytes_sent: int
     stripes: int
     seconds: float
@@ -48,8 +58,23 @@ class BackupResult:
     records_waiting: list[str] = field(default_factory=list)
 
 
-async def backup(context: NodeContext, paths: Sequence[bytes], report: Report) -> BackupResult:
-    """Back up absolute `paths` as one snapshot.
+@dataclass(frozen=True, slots=True)
+class BackupOptions:
+    """selector: what of the paths is kept. tags: what the snapshot is called by, for people and retention rules."""
+
+    selector: Selector = field(default_factory=Selector)
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises UserError for tags that a snapshot cannot carry."""
+        if len(self.tags) > MAX_TAGS or any(not tag or len(tag) > MAX_TEXT for tag in self.tags):
+            raise UserError(f"a snapshot has at most {MAX_TAGS} tags of 1 to {MAX_TEXT} characters: shorten them")
+
+
+async def backup(
+    context: NodeContext, paths: Sequence[bytes], report: Report, options: BackupOptions | None = None
+) -> BackupResult:
+    """Back up absolute `paths`, or what `options` leave of them, as one snapshot.
 
     Raises UserError for a path that is not there or cannot be read at all, TooFewProviders before anything is sent
     when the code cannot be met, and what the ledger raises when agreements are needed and the chain is away. Whatever
@@ -57,8 +82,9 @@ async def backup(context: NodeContext, paths: Sequence[bytes], report: Report) -
     """
     started = time.monotonic()
     check_paths(paths)
+    options = options or BackupOptions()
     scan = Scan()
-    scanning = asyncio.create_task(context.in_worker(scan_paths, paths, scan))
+    scanning = asyncio.create_task(context.in_worker(scan_paths, paths, scan, options.selector))
     room = Room(context, report)
     # Files are read while agreements are still being opened: the first pack waits for them, the reading does not.
     opening = asyncio.create_task(_open(room, scanning, scan))
@@ -67,7 +93,7 @@ async def backup(context: NodeContext, paths: Sequence[bytes], report: Report) -
     reporter = asyncio.create_task(_report(report, "backup", progress, scan, stripes))
     try:
         run, untrusted = context.catalogue.begin_run()
-        subtree, prefix = await _archive(context, paths, progress, stripes, opening, run, untrusted)
+        subtree, prefix = await _archive(context, paths, progress, stripes, opening, run, untrusted, options.selector)
         snapshot = Snapshot(
             time_ns=context.clock_ns(),
             host=socket.gethostname(),
@@ -77,6 +103,7 @@ async def backup(context: NodeContext, paths: Sequence[bytes], report: Report) -
             files=progress.files,
             directories=progress.directories,
             bytes=progress.size,
+            tags=list(options.tags),
         )
         meta = _packer(context, PackKind.META, stripes)
         snapshot_id = await context.in_worker(meta.packer.store, BlobKind.SNAPSHOT, encode_snapshot(snapshot))
@@ -95,6 +122,7 @@ async def backup(context: NodeContext, paths: Sequence[bytes], report: Report) -
         files=progress.files,
         bytes=progress.size,
         bytes_read=progress.size_read,
+        excluded=progress.excluded,
         bytes_sent=stripes.bytes_sent,
         stripes=stripes.stripes,
         seconds=time.monotonic() - started,
@@ -188,6 +216,7 @@ async def _archive(
     opening: asyncio.Task[None],
     run: int,
     untrusted: set[int],
+    selector: Selector,
 ) -> tuple[bytes, bytes]:
     data, meta = _packer(context, PackKind.DATA, stripes), _packer(context, PackKind.META, stripes)
     archiver = Archiver(
@@ -199,6 +228,7 @@ async def _archive(
         ARCHIVE_THREADS,
         run,
         untrusted,
+        selector,
     )
     data.on_error.append(archiver)
     meta.on_error.append(archiver)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from peerage.source.select import Selector, is_cache
+
 
 @dataclass(slots=True)
 class Progress:
@@ -13,6 +15,7 @@ class Progress:
 
     files: int = 0
     directories: int = 0
+    excluded: int = 0
     size: int = 0
     size_read: int = 0
     current: bytes = b""
@@ -30,23 +33,36 @@ class Scan:
     stopped: bool = False
 
 
-def scan_paths(paths: Sequence[bytes], scan: Scan) -> None:
-    """Count files and bytes under `paths`, without following links; stops early when told to."""
-    stack = list(paths)
-    while stack and not scan.stopped:
-        path = stack.pop()
-        try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        stack.append(entry.path)
-                        continue
+def scan_paths(paths: Sequence[bytes], scan: Scan, selector: Selector) -> None:
+    """Count the files and bytes under `paths` that `selector` takes, without following links; stops when told to."""
+    for root in paths:
+        stack = [root]
+        while stack and not scan.stopped:
+            path = stack.pop()
+            try:
+                if selector.exclude_caches and is_cache(path):
                     scan.files += 1
-                    if entry.is_file(follow_symlinks=False):
-                        scan.bytes += entry.stat(follow_symlinks=False).st_size
-        except NotADirectoryError:
-            scan.files += 1
-            scan.bytes += os.lstat(path).st_size
-        except OSError:
-            continue  # the archiver reports it by name
+                    continue
+                with os.scandir(path) as entries:
+                    stack += [entry.path for entry in entries if _is_directory_to_enter(entry, root, scan, selector)]
+            except NotADirectoryError:
+                scan.files += 1
+                scan.bytes += os.lstat(path).st_size
+            except OSError:
+                continue  # the archiver reports it by name
     scan.done = not scan.stopped
+
+
+def _is_directory_to_enter(entry: os.DirEntry[bytes], root: bytes, scan: Scan, selector: Selector) -> bool:
+    """Count what is no directory; True for a directory that is to be looked into."""
+    is_directory = entry.is_dir(follow_symlinks=False)
+    if not selector.takes(entry.path[len(root) :].lstrip(b"/"), is_directory):
+        return False
+    if is_directory:
+        if not selector.one_file_system:
+            return True
+        return not selector.crosses(entry.stat(follow_symlinks=False).st_dev, os.lstat(root).st_dev)
+    scan.files += 1
+    if entry.is_file(follow_symlinks=False):
+        scan.bytes += entry.stat(follow_symlinks=False).st_size
+    return False

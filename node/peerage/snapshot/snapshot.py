@@ -19,9 +19,12 @@ VERSION = 1
 
 Path = Annotated[bytes, msgspec.Meta(max_length=4096)]
 Paths = Annotated[list[Path], msgspec.Meta(max_length=4096)]
-Text = Annotated[str, msgspec.Meta(max_length=256)]
+MAX_TEXT = 256
+MAX_TAGS = 64
+
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Ids = Annotated[bytes, msgspec.Meta(max_length=1 << 21)]
-Tags = Annotated[list[Text], msgspec.Meta(max_length=64)]
+Tags = Annotated[list[Text], msgspec.Meta(max_length=MAX_TAGS)]
 
 
 class Snapshot(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
