@@ -5,6 +5,7 @@ import pytest
 from peerage.deal.policy import KEYS, Policy, offer_of
 from peerage.deal.sizes import parse_size
 from peerage.errors import UserError
+from peerage.model import Code
 from peerage_chain.types import GIB
 
 
@@ -61,6 +62,10 @@ def test_an_unknown_key_names_the_known_ones(key: str) -> None:
         ("take.jurisdictions_allow", "FRA"),
         ("take.legal_entities_deny", "acme"),
         ("take.min_agreement_bytes", "1KiB"),
+        ("take.code", "4"),
+        ("take.code", "0+2"),
+        ("take.code", "40+2"),
+        ("take.code", "4+2+1"),
     ],
 )
 def test_a_value_that_does_not_fit_is_the_users_error(key: str, value: str) -> None:
@@ -78,3 +83,9 @@ def test_the_offer_is_the_give_side() -> None:
     assert (offer.capacity, offer.price_per_gib_epoch, offer.term_epochs) == (100 * GIB, 1000, 8760)
     assert offer_of(Policy().set("give.capacity_bytes", "0")).capacity == 0
     assert offer_of(Policy().set("give.capacity_bytes", "1000")).capacity == 0
+
+
+def test_a_code_is_kept_as_it_is_written() -> None:
+    policy = Policy().set("take.code", " 4+2 ")
+    assert Policy.parse(policy.dump()).take.wanted_code() == Code(4, 2)
+    assert policy.set("take.code", "auto").take.wanted_code() is None

@@ -46,3 +46,11 @@ def test_a_committed_stripe_survives_a_loss_wherever_the_code_could(others: int)
     threshold = commit_threshold(code)
     assert code.k < threshold <= code.n
     assert 2 * (threshold - code.k) >= code.m
+
+
+def test_a_wanted_code_is_taken_or_refused_but_never_loosened() -> None:
+    assert code_for(6, Code(4, 2)) == Code(4, 2)
+    with pytest.raises(TooFewProviders, match=r"code 4\+2, which needs 6 other members, and 5 can"):
+        code_for(5, Code(4, 2))
+    with pytest.raises(TooFewProviders, match="needs 2 other members, and 1 can"):
+        code_for(1, Code(1, 1))

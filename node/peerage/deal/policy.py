@@ -13,7 +13,7 @@ import msgspec
 
 from peerage.deal.sizes import parse_size
 from peerage.errors import UserError
-from peerage.model import MIB
+from peerage.model import MIB, Code
 from peerage_chain.types import GIB, Offer
 
 AGREEMENT_MIN_BYTES = MIB
@@ -24,6 +24,7 @@ U63 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Epochs = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
 Jurisdiction = Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")]
 EntityHash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+CodeName = Annotated[str, msgspec.Meta(pattern=r"^(auto|[1-9][0-9]?\+[1-9][0-9]?)$")]
 
 
 class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +48,8 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What this node asks for as client.
 
     jurisdictions: ISO 3166 codes; an empty allow list allows all that are not denied. legal_entities_deny: the hashes
-    that members show on chain. term_epochs: the term it asks for; providers may offer less.
+    that members show on chain. term_epochs: the term it asks for; providers may offer less. code: k+m of new stripes,
+    as in "4+2"; "auto" takes the largest that the network carries (node/spec/placement.md).
     """
 
     max_price_per_gib_epoch: U63 = 10_000
@@ -61,6 +63,14 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     term_epochs: Epochs = 8_760
     min_term_epochs: Epochs = 24
     retention_epochs: U32 = 168
+    code: CodeName = "auto"
+
+    def __post_init__(self) -> None:
+        self.wanted_code()
+
+    def wanted_code(self) -> Code | None:
+        """None: by the size of the network. Raises ValueError for a code that there is not."""
+        return None if self.code == "auto" else Code.parse(self.code)
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +163,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "take.jurisdictions_deny": _jurisdictions,
     "take.legal_entities_deny": _entities,
     "give.max_bytes_per_member": parse_size,
+    "take.code": str.strip,
 }
 
 
@@ -166,5 +177,7 @@ def _reason(error: Exception) -> str:
 
 
 def _toml(value: Any) -> str:
-    # Values are integers and lists of codes or hex digits (checked), so no string ever needs escaping.
-    return "[" + ", ".join(f'"{item}"' for item in value) + "]" if isinstance(value, tuple | list) else str(value)
+    # Strings are codes and hex digits (checked), so none ever needs escaping.
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -56,7 +56,7 @@ class Room:
             for info in await context.ledger.roster()
             if info.id != context.member and info.status is MemberStatus.ACTIVE and info.nodes
         }
-        self.code = code_for(len(self._members))
+        self.code = code_for(len(self._members), context.policy().take.wanted_code())
         self._expected = expected * self.code.n // self.code.k
         self._slots = [
             Slot(a.id, a.provider, a.capacity - a.used)

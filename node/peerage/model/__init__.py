@@ -77,6 +77,17 @@ class Code:
         if not (1 <= self.k <= 32 and 1 <= self.m <= 16):
             raise ValueError(f"no such code: {self.k}+{self.m}")
 
+    @classmethod
+    def parse(cls, text: str) -> Code:
+        """From "4+2". Raises ValueError."""
+        k, plus, m = text.partition("+")
+        if not (plus and k.isascii() and k.isdigit() and m.isascii() and m.isdigit()):
+            raise ValueError(f"{text[:20]!r} is no code: write k+m, as in 4+2")
+        return cls(int(k), int(m))
+
+    def __str__(self) -> str:
+        return f"{self.k}+{self.m}"
+
     @property
     def n(self) -> int:
         return self.k + self.m

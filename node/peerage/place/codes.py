@@ -33,11 +33,19 @@ STEPS: tuple[tuple[int, Code], ...] = (
 MIN_OTHERS = STEPS[0][0]
 
 
-def code_for(others: int) -> Code:
-    """The code for a member with `others` usable providers beside itself.
+def code_for(others: int, wanted: Code | None = None) -> Code:
+    """The code for a member with `others` usable providers beside itself: `wanted`, else by the table.
 
-    Raises TooFewProviders under MIN_OTHERS: one copy elsewhere and nothing to lose is not a backup to sell as one.
+    Raises TooFewProviders under MIN_OTHERS (one copy elsewhere and nothing to lose is not a backup to sell as one), and
+    when `wanted` needs more members than there are: it is never loosened.
     """
+    if wanted is not None and others >= max(MIN_OTHERS, wanted.n):
+        return wanted
+    if wanted is not None:
+        raise TooFewProviders(
+            f"the policy asks for code {wanted}, which needs {max(MIN_OTHERS, wanted.n)} other members, and {others} "
+            "can store for you: wait until more have joined, or set take.code to auto"
+        )
     if others < MIN_OTHERS:
         raise TooFewProviders(
             f"{others} other member{'s' if others != 1 else ''} can store for you, at least {MIN_OTHERS} are needed: "
