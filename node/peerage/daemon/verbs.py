@@ -11,6 +11,7 @@ from typing import Any
 
 from peerage.daemon.clock import Clock
 from peerage.daemon.owner import Verb
+from peerage.daemon.params import flag, string, strings
 from peerage.deal.policy import Policy
 from peerage.errors import PeerageError, UserError
 from peerage.flow.backup import BackupOptions, backup
@@ -75,11 +76,9 @@ class Verbs:
         return {"joined": self._context is not None, "pid": os.getpid()}
 
     async def _do_backup(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
-        paths = [os.fsencode(p) for p in _strings(params, "paths")]
-        selector = Selector(
-            _strings(params, "exclude"), _flag(params, "one_file_system"), _flag(params, "exclude_caches")
-        )
-        options = BackupOptions(selector, tuple(_strings(params, "tags")))
+        paths = [os.fsencode(p) for p in strings(params, "paths")]
+        selector = Selector(strings(params, "exclude"), flag(params, "one_file_system"), flag(params, "exclude_caches"))
+        options = BackupOptions(selector, tuple(strings(params, "tags")))
         context = self._joined
         if self._backup.locked():
             raise UserError("a backup is already running on this node: wait for it to end")
@@ -87,11 +86,11 @@ class Verbs:
             return asdict(await backup(context, paths, report, options))
 
     async def _restore(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
-        include = [os.fsencode(p) for p in _strings(params, "include")]
-        target = Path(_string(params, "target"))
+        include = [os.fsencode(p) for p in strings(params, "include")]
+        target = Path(string(params, "target"))
         if not target.is_absolute():
             raise UserError("the target must be an absolute path")
-        return asdict(await restore(self._joined, _string(params, "snapshot"), target, include, report))
+        return asdict(await restore(self._joined, string(params, "snapshot"), target, include, report))
 
     async def _snapshots(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         return {
@@ -112,7 +111,7 @@ class Verbs:
     async def _ls(self, params: dict[str, Any], _report: Report) -> dict[str, Any]:
         context = self._joined
         cache = BlobCache(context, Fetcher(context))
-        return await list_directory(context, cache, _string(params, "snapshot"), str(params.get("path") or ""))
+        return await list_directory(context, cache, string(params, "snapshot"), str(params.get("path") or ""))
 
     async def _status(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         context = self._joined
@@ -152,7 +151,7 @@ class Verbs:
         return self._policy().show()
 
     async def _change_policy(self, params: dict[str, Any], _report: Report) -> dict[str, Any]:
-        changed = self._policy().set(_string(params, "key"), _string(params, "value"))
+        changed = self._policy().set(string(params, "key"), string(params, "value"))
         self._set_policy(changed)
         return changed.show()
 
@@ -179,24 +178,3 @@ def _shown(a: AgreementInfo) -> dict[str, Any]:
         "escrow": credits(a.escrow),
         "collateral": credits(a.collateral),
     }
-
-
-def _string(params: dict[str, Any], name: str) -> str:
-    value = params.get(name)
-    if not isinstance(value, str) or not value:
-        raise UserError(f"the parameter {name} is missing")
-    return value
-
-
-def _flag(params: dict[str, Any], name: str) -> bool:
-    value = params.get(name, False)
-    if not isinstance(value, bool):
-        raise UserError(f"the parameter {name} must be true or false")
-    return value
-
-
-def _strings(params: dict[str, Any], name: str) -> list[str]:
-    value = params.get(name, [])
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise UserError(f"the parameter {name} must be a list of strings")
-    return value

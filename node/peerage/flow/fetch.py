@@ -1,16 +1,18 @@
 """locate -> get -> decode -> open: blobs come back from the providers, by ranges where that is less.
 
 The code is systematic, so a range of a pack is a range of one or two data shards. AES-GCM tags vouch for what is read
-that way. When a provider fails or a tag does not match, whole shards are read instead, checked against their Merkle
-roots, and the pack is rebuilt from any k good ones.
+that way. When the provider of a range fails, the same range of k other shards gives it (the code works byte by byte);
+when that fails too, or a tag does not match, whole shards are read, checked against their Merkle roots, and the pack is
+rebuilt from any k good ones.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from peerage.errors import IntegrityError, PeerError, TooFewShards
 from peerage.flow.context import NodeContext
@@ -26,7 +28,10 @@ _GAP = 256 * KIB  # ranges closer than this are read as one
 _WHOLE = 0.6  # from this share of a pack on, read all of it
 _PARALLEL_RANGES = 8
 _PAUSE_S = 2.0
-_PAUSES = 5  # in the life of a Fetcher
+_PAUSES = 5  # in the life of a Fetcher, or since it was renewed
+_SMALL_PACK = 2 * MIB  # of meta packs, fetched whole at once
+_RANGES_BEFORE_WHOLE = 4  # so many blobs of a larger one are fetched by themselves: who looks up one path needs no more
+_LOOSE_BYTES = 8 * MIB  # of those kept
 
 Sink = Callable[[BlobEntry, bytes], None]
 
@@ -41,6 +46,12 @@ class Fetcher:
         self._down: set[MemberId] = set()
         self._pauses = _PAUSES
         self.bytes_fetched = 0
+
+    def renew(self) -> None:
+        """Forget which providers failed: for one that lives on while they may come back."""
+        self._bad.clear()
+        self._down.clear()
+        self._pauses = _PAUSES
 
     async def read(self, pack: PackRecord, entries: Sequence[BlobEntry], sink: Sink) -> None:
         """Fetch some blobs of one pack and give each plaintext to `sink`, in a worker thread and in no fixed order.
@@ -98,12 +109,35 @@ class Fetcher:
             low, high = max(start, index * length), min(stop, (index + 1) * length)
             shard_low = (low - index * length) // RANGE_ALIGN * RANGE_ALIGN
             shard_high = min(length, -(-(high - index * length) // RANGE_ALIGN) * RANGE_ALIGN)
-            data = await self._get(pack, index, shard_low, shard_high - shard_low)
+            data: Buffer
+            try:
+                data = await self._get(pack, index, shard_low, shard_high - shard_low)
+            except PeerError:
+                data = await self._rebuilt_range(pack, index, shard_low, shard_high - shard_low)
             skip = low - index * length - shard_low
             out[low - start : high - start] = memoryview(data)[skip : skip + high - low]
 
         await gather_all(part(i) for i in range(start // length, -(-stop // length)))
         return out
+
+    async def _rebuilt_range(self, pack: PackRecord, index: int, offset: int, length: int) -> bytearray:
+        """A range of one shard from the same range of k others, unchecked. Raises PeerError when fewer answer."""
+        queue = [s.index for s in pack.shards if s.index != index and s.provider and s.provider not in self._down]
+        have: dict[int, Buffer] = {}
+
+        async def one(other: int) -> None:
+            try:
+                have[other] = await self._get(pack, other, offset, length)
+            except PeerError:
+                pass  # the next one is asked instead
+
+        while len(have) < pack.code.k and queue:
+            missing = pack.code.k - len(have)
+            batch, queue = queue[:missing], queue[missing:]
+            await gather_all(one(other) for other in batch)
+        if len(have) < pack.code.k:
+            raise PeerError(f"only {len(have)} of the {pack.code.k} providers needed answered")
+        return (await self._context.in_worker(coder(pack.code).rebuild, have, [index]))[index]
 
     async def _systematic(self, pack: PackRecord) -> bytearray:
         """The whole pack from its k data shards, unchecked: the caller opens blobs, whose tags vouch for them."""
@@ -206,30 +240,59 @@ async def gather_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 
 class BlobCache:
-    """Blobs of meta packs by chunk id; keeps the packs last used, so that walking trees reads each pack about once."""
+    """Blobs of meta packs by chunk id, each pack fetched about once. Safe for concurrent use.
+
+    The first blobs of a larger pack are fetched by themselves, and then the pack as a whole: who looks up one path needs
+    a few, who walks a tree needs them all. Keeps the `packs` used last, and 8 MiB of single blobs.
+    """
 
     def __init__(self, context: NodeContext, fetcher: Fetcher, packs: int = 2) -> None:
         self._context = context
         self._fetcher = fetcher
         self._packs: OrderedDict[int, tuple[PackRecord, bytearray]] = OrderedDict()
         self._limit = packs
+        self._loose: OrderedDict[ChunkId, bytes] = OrderedDict()
+        self._loose_bytes = 0
+        self._ranges: Counter[int] = Counter()
+        self._flights: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._opener = BlobOpener(context.ring)
 
     async def get(self, id: ChunkId) -> bytes:
-        """One blob's plaintext. Raises IntegrityError when the catalogue does not know it."""
+        """One blob's plaintext. Raises IntegrityError when the catalogue does not know it, TooFewShards."""
+        kept = self._loose.get(id)
+        if kept is not None:
+            self._loose.move_to_end(id)
+            return kept
         found = self._context.catalogue.locate(id)
         if found is None:
             raise IntegrityError(f"chunk {id.hex()[:16]} is named by a tree but is in no pack")
         no, entry = found
         if no not in self._packs:
-            record = self._context.catalogue.pack(no)
-            self._packs[no] = record, await self._fetcher.whole(record)
-            while len(self._packs) > self._limit:
-                self._packs.popitem(last=False)
-        self._packs.move_to_end(no)
+            # One fetch of a pack at a time: whoever waited finds what the first one got.
+            async with self._flights.setdefault(no, asyncio.Lock()):
+                if id in self._loose:
+                    return self._loose[id]
+                if no not in self._packs:
+                    record = self._context.catalogue.pack(no)
+                    if record.length > _SMALL_PACK and self._ranges[no] < _RANGES_BEFORE_WHOLE:
+                        self._ranges[no] += 1
+                        return await self._fetch_one(record, entry)
+                    self._packs[no] = record, await self._fetcher.whole(record)
+                    while len(self._packs) > self._limit:
+                        self._packs.popitem(last=False)
         record, data = self._packs[no]
+        self._packs.move_to_end(no)
         sealed = memoryview(data)[entry.offset : entry.offset + entry.length]
         return self._opener.open(record.generation, record.id, entry, sealed)
+
+    async def _fetch_one(self, record: PackRecord, entry: BlobEntry) -> bytes:
+        read: list[bytes] = []
+        await self._fetcher.read(record, [entry], lambda _, raw: read.append(raw))
+        raw = self._loose[entry.id] = read[-1]
+        self._loose_bytes += len(raw)
+        while self._loose_bytes > _LOOSE_BYTES:
+            self._loose_bytes -= len(self._loose.popitem(last=False)[1])
+        return raw
 
     async def ids(self, concatenated: bytes) -> bytes:
         """The blobs of a list of concatenated ids, joined."""

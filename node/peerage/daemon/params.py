@@ -1,0 +1,41 @@
+"""Parameters of the owner's verbs, checked. Each raises UserError naming the one that is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peerage.errors import UserError
+
+__all__ = ["flag", "integer", "string", "strings"]
+
+
+def string(params: dict[str, Any], name: str) -> str:
+    """A text that is not empty."""
+    value = params.get(name)
+    if not isinstance(value, str) or not value:
+        raise UserError(f"the parameter {name} is missing")
+    return value
+
+
+def flag(params: dict[str, Any], name: str) -> bool:
+    """False when it is not given."""
+    value = params.get(name, False)
+    if not isinstance(value, bool):
+        raise UserError(f"the parameter {name} must be true or false")
+    return value
+
+
+def strings(params: dict[str, Any], name: str) -> list[str]:
+    """Empty when it is not given."""
+    value = params.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise UserError(f"the parameter {name} must be a list of strings")
+    return value
+
+
+def integer(params: dict[str, Any], name: str) -> int | None:
+    """At least 0; None when it is not given."""
+    value = params.get(name)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise UserError(f"the parameter {name} must be a number, at least 0")
+    return value
