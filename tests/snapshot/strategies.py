@@ -94,4 +94,5 @@ summaries = st.builds(
     files=st.integers(0, 2**63 - 1),
     bytes=st.integers(0, 2**63 - 1),
     tags=st.lists(texts, max_size=2),
+    hold=st.none() | texts,
 )

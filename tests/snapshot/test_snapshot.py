@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from tests.snapshot.strategies import summaries
@@ -40,7 +41,10 @@ ID = ChunkId(b"\x44" * 32)
 def test_vectors() -> None:
     assert decode_snapshot(encode_snapshot(SNAPSHOT)) == SNAPSHOT
     assert decode_snapshot(bytes.fromhex(VECTOR["snapshot"])) == SNAPSHOT
-    assert decode_summary(bytes.fromhex(VECTOR["summary"])) == summary_of(SNAPSHOT, ID)
+    summary = summary_of(SNAPSHOT, ID)
+    assert decode_summary(bytes.fromhex(VECTOR["summary"])) == summary
+    held = msgspec.structs.replace(summary, hold="audit 2026")
+    assert decode_summary(bytes.fromhex(VECTOR["summary_held"])) == held
 
 
 @given(summaries)

@@ -48,7 +48,8 @@ class Snapshot(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, k
 
 
 class SnapshotSummary(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """What a head says of a snapshot. id: the chunk id of the snapshot's blob."""
+    """What a head says of a snapshot. id: the chunk id of the snapshot's blob. hold: why it may not be forgotten, maybe
+    without a word; None if it may."""
 
     id: Id
     time_ns: I64
@@ -58,6 +59,7 @@ class SnapshotSummary(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=
     files: U63 = 0
     bytes: U63 = 0
     tags: Tags = []
+    hold: Text | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
