@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -327,15 +328,15 @@ async def test_a_file_that_changes_while_it_is_read_is_named(tmp_path: Path) -> 
     source.mkdir()
     (source / "growing").write_bytes(bytes(3 << 20))
     with network(tmp_path) as (context, _, _):
-        real = os.preadv
+        real = socket.send_fds
 
-        def growing(fd: int, *arguments: object) -> int:
+        def growing(lane: socket.socket, buffers: list[bytes], fds: list[int]) -> int:
             with (source / "growing").open("ab") as file:
                 file.write(b"more")
-            return real(fd, *arguments)  # type: ignore[arg-type]
+            return real(lane, buffers, fds)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "preadv", growing)
+            patch.setattr(socket, "send_fds", growing)
             os.truncate(source / "growing", 3 << 20)
             result = await backup(context, [os.fsencode(source)], silent)
         assert [u["reason"] for u in result.unreadable] == ["it changed while it was read"]

@@ -1,7 +1,8 @@
 """walk -> cut -> seal: a tree of files becomes blobs, in threads.
 
-One walker thread lists directories and opens files; workers read, cut, compress and seal. A directory's tree blob is
-made by whichever thread finishes its last child, so nobody waits for anybody, and memory holds only open directories.
+One walker thread lists directories and opens files; lanes (worker processes) read, cut and compress them, and a thread
+for each lane seals what comes back. A directory's tree blob is made by whichever thread finishes its last child, so
+nobody waits for anybody, and memory holds only open directories.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import os
 import stat
 import threading
-import time
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-from peerage.chunk.cut import MIN, cut
 from peerage.flow.found import Directory, Found
+from peerage.flow.lanes import Lanes, Stored
 from peerage.flow.links import HardLinks, Turn
 from peerage.flow.packer import Packer
 from peerage.flow.plan import Plan, PlanNode
@@ -23,7 +24,7 @@ from peerage.model import BlobKind, ChunkId
 from peerage.snapshot.tree import DIRECT_LIMIT, Entry, EntryType, encode_content, encode_tree
 from peerage.source import read as source
 from peerage.source.select import Selector
-from peerage.source.stream import DataStream, cut_extents, is_sparse, read_all
+from peerage.source.stream import is_sparse
 from peerage.store.catalogue import Catalogue, FileState
 
 _OPEN_FILES = 256  # files opened by the walker and not yet taken by a worker
@@ -48,7 +49,7 @@ class Archiver:
         data: Packer,
         meta: Packer,
         catalogue: Catalogue,
-        cut_seed: int,
+        lanes: Lanes,
         progress: Progress,
         threads: int,
         run: int,
@@ -58,7 +59,7 @@ class Archiver:
         self._data = data
         self._meta = meta
         self._catalogue = catalogue
-        self._cut_seed = cut_seed
+        self._lanes = lanes
         self._progress = progress
         self._run = run
         self._untrusted = untrusted
@@ -66,7 +67,6 @@ class Archiver:
         self._lock = threading.Lock()
         self._open = threading.BoundedSemaphore(_OPEN_FILES)
         self._pool = ThreadPoolExecutor(threads, "archive")
-        self._sealers = ThreadPoolExecutor(threads, "seal")
         self._batch: list[tuple[Found, int]] = []
         self._batch_bytes = 0
         self._stopped = False
@@ -78,6 +78,7 @@ class Archiver:
 
     def stop(self) -> None:
         self._stopped = True
+        self._lanes.stop()
         self._finished.set()
 
     def run(self, paths: Sequence[bytes]) -> tuple[bytes, bytes]:
@@ -99,10 +100,11 @@ class Archiver:
             return self._root, plan.prefix
         except BaseException:
             self._stopped = True
+            self._lanes.stop()
             raise
         finally:
             self._pool.shutdown(wait=True)
-            self._sealers.shutdown(wait=True)
+            self._lanes.close()
 
     # -- the walker --------------------------------------------------------------------------------------------------
 
@@ -220,6 +222,7 @@ class Archiver:
         except (OSError, source.Unreadable) as error:
             self._file_failed(found, error)
             return
+        source.read_ahead(fd, st.st_size)
         self._batch.append((found, fd))
         self._batch_bytes += st.st_size
         if len(self._batch) >= _BATCH_FILES or self._batch_bytes >= _BATCH_BYTES:
@@ -250,51 +253,50 @@ class Archiver:
     # -- the workers -------------------------------------------------------------------------------------------------
 
     def _store_batch(self, batch: list[tuple[Found, int]]) -> None:
-        for found, fd in batch:
-            try:
-                if not self._stopped:
-                    self._store_file(found, fd)
-            except (OSError, source.Unreadable) as error:
-                self._file_failed(found, error)
-            except BaseException as error:
-                self._fail(error)
-            finally:
+        """One batch through a lane. The lane's trouble ends the backup, a file's own is told of that file."""
+        try:
+            with self._closing(batch):
+                if self._stopped:
+                    return
+                with self._lanes.borrow() as lane:
+                    lane.send([(fd, found.before) for found, fd in batch])
+                    for found, _ in batch:
+                        self._progress.current = found.path
+                        try:
+                            stored = lane.receive(self._keep)
+                        except OSError as error:
+                            self._file_failed(found, error)
+                        else:
+                            self._store_file(found, stored)
+        except BaseException as error:
+            self._fail(error)
+
+    @contextmanager
+    def _closing(self, batch: list[tuple[Found, int]]) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for _, fd in batch:
                 os.close(fd)
                 self._open.release()
 
-    def _store_file(self, file: Found, fd: int) -> None:
-        started_ns = time.time_ns()
-        entry, size = file.entry, file.before.st_size
-        self._progress.current = file.path
-        extents = source.data_extents(fd, size) if is_sparse(file.before) else [(0, size)]
-        if extents != [(0, size)]:
-            ids, read = self._store_large(DataStream(fd, extents))
-            entry.size, entry.extents = size, cut_extents(extents, read)
-        elif size <= MIN:
-            raw = read_all(fd, size)
-            ids = [self._data.store(BlobKind.DATA, raw)] if raw else []
-            entry.size = read = len(raw)
-        else:
-            ids, read = self._store_large(DataStream(fd, [(0, size)]))
-            entry.size = read
-        after = os.fstat(fd)
-        if source.changed(file.before, after):
+    def _keep(self, id: ChunkId, raw_length: int, payload: memoryview | None) -> None:
+        self._data.store_payload(BlobKind.DATA, id, raw_length, payload)
+
+    def _store_file(self, file: Found, stored: Stored) -> None:
+        entry, size, ids = file.entry, file.before.st_size, stored.ids
+        entry.size = stored.read
+        if stored.extents is not None:
+            entry.size, entry.extents = size, stored.extents
+        changed = stored.after != source.facts(file.before)
+        if changed:
             self._progress.changed.append(file.path)
         entry.content, entry.depth = b"".join(ids), 0
         if len(ids) > DIRECT_LIMIT:
             lists = [self._meta.store(BlobKind.TREE, piece) for piece in encode_content(ids)]
             entry.content, entry.depth = b"".join(lists), 1
-        if after.st_ctime_ns < started_ns - _RACY_NS and not source.changed(file.before, after):
-            state = FileState(
-                size,
-                after.st_mtime_ns,
-                after.st_ctime_ns,
-                after.st_ino,
-                after.st_dev,
-                entry.depth,
-                entry.content,
-                self._run,
-            )
+        if not changed and file.before.st_ctime_ns < stored.started_ns - _RACY_NS:
+            state = FileState(*stored.after, entry.depth, entry.content, self._run)
             with self._lock:
                 self._states.append((file.path, state))
                 full = len(self._states) >= 2000
@@ -302,22 +304,8 @@ class Archiver:
                 self._save_states()
         self._progress.files += 1
         self._progress.size += size
-        self._progress.size_read += read
+        self._progress.size_read += stored.read
         self._file_done(file)
-
-    def _store_large(self, stream: DataStream) -> tuple[list[ChunkId], int]:
-        ids: list[ChunkId] = []
-        pending: list[Future[ChunkId]] = []
-        read = 0
-        for chunk in cut(stream, self._cut_seed):
-            if self._stopped:
-                break
-            read += len(chunk)
-            pending.append(self._sealers.submit(self._data.store, BlobKind.DATA, chunk))
-            if len(pending) > 3:
-                ids.append(pending.pop(0).result())
-        ids.extend(future.result() for future in pending)
-        return ids, read
 
     # -- putting it together -----------------------------------------------------------------------------------------
 
@@ -380,9 +368,10 @@ class Archiver:
         self._progress.unreadable.append((path, reason))
 
     def _fail(self, error: BaseException) -> None:
-        if self._error is None:
+        if self._error is None and not self._stopped:
             self._error = error
         self._stopped = True
+        self._lanes.stop()
         self._finished.set()
 
 

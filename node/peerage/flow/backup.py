@@ -15,6 +15,7 @@ from threading import BoundedSemaphore
 from peerage.errors import UserError
 from peerage.flow.archive import Archiver
 from peerage.flow.context import NodeContext, Report
+from peerage.flow.lanes import Lanes
 from peerage.flow.packer import Packer
 from peerage.flow.progress import Progress, Scan, scan_paths
 from peerage.flow.publish import publish
@@ -34,7 +35,7 @@ from peerage.source.select import Selector
 
 PACKS_IN_FLIGHT = 3
 """Packs being coded and sent at once; with the two being filled this bounds memory at about 250 MB."""
-ARCHIVE_THREADS = max(2, min(8, (os.cpu_count() or 2)))
+LANES = max(3, min(8, (os.cpu_count() or 2) + 1))
 _SCAN_WAIT_S = 3.0
 _REPORT_EVERY_S = 0.5
 
@@ -223,9 +224,9 @@ async def _archive(
         data.packer,
         meta.packer,
         context.catalogue,
-        context.key.cut_seed,
+        Lanes(context.key, context.catalogue.path),
         progress,
-        ARCHIVE_THREADS,
+        LANES,
         run,
         untrusted,
         selector,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from peerage.errors import LocalFault
 from peerage.model import BlobKind, ChunkId, PackKind
 from peerage.pack.writer import PackWriter
 from peerage.ports import Buffer
@@ -40,26 +41,47 @@ class Packer:
     def store(self, kind: BlobKind, raw: Buffer) -> ChunkId:
         """Store one plaintext unless it is stored already; returns its id."""
         id = self._key.chunk_id(raw)
+        if self._claim(id):
+            self._add(id, kind, len(raw), compress(raw))
+        return id
+
+    def store_payload(self, kind: BlobKind, id: ChunkId, raw_length: int, payload: Buffer | None) -> None:
+        """Store what compress() made of a plaintext elsewhere, unless it is stored already; consumed on return.
+
+        payload None: somebody believes that the chunk is stored. Raises LocalFault when it is not.
+        """
+        if payload is None:
+            with self._lock:
+                claimed = id in self._claimed
+            # Asked in this order: a chunk leaves the claims only once the catalogue has it.
+            if not claimed and not self._known(id):
+                raise LocalFault("a chunk that was stored is gone from the catalogue: back up again")
+        elif self._claim(id):
+            self._add(id, kind, raw_length, payload)
+
+    def _claim(self, id: ChunkId) -> bool:
+        """Whether the chunk is the caller's to store."""
         with self._lock:
             if id in self._claimed:
-                return id
+                return False
         if self._known(id):
-            return id
+            return False
         with self._lock:
             if id in self._claimed:
-                return id
+                return False
             self._claimed.add(id)
-        payload = compress(raw)
+        return True
+
+    def _add(self, id: ChunkId, kind: BlobKind, raw_length: int, payload: Buffer) -> None:
         full: PackWriter | None = None
         with self._lock:
             if self._writer is None:
                 self._writer = PackWriter(self._key, self._kind, self._entropy(32))
-            self._writer.add(id, kind, len(raw), payload)
+            self._writer.add(id, kind, raw_length, payload)
             if self._writer.full:
                 full, self._writer = self._writer, None
         if full is not None:
             self._emit(full)
-        return id
 
     def flush(self) -> None:
         """Send the last pack on its way, however small."""

@@ -39,10 +39,15 @@ def derive(key: bytes, info: bytes, salt: bytes | None = None, length: int = KEY
     return HKDF(SHA256(), length, salt, info).derive(key)
 
 
+def keyed_id(data: Buffer, chunk_id_key: bytes) -> ChunkId:
+    """RepositoryKey.chunk_id, for who has only that subkey."""
+    return ChunkId(blake3(data, key=chunk_id_key).digest())
+
+
 class RepositoryKey:
     """One generation's key and its subkeys. Immutable, usable from many threads; its repr shows no key."""
 
-    __slots__ = ("_chunk_id_key", "_pack_cipher", "cut_seed", "generation", "raw")
+    __slots__ = ("_pack_cipher", "chunk_id_key", "cut_seed", "generation", "raw")
 
     def __init__(self, generation: int, raw: bytes) -> None:
         if len(raw) != KEY_SIZE or not 0 <= generation <= MAX_GENERATION:
@@ -51,7 +56,8 @@ class RepositoryKey:
         self.raw = raw
         self.cut_seed = int.from_bytes(derive(raw, _INFO_CUT, length=8), "big")
         """u64 for chunk.cut: where this repository's files are cut is not what another's files show."""
-        self._chunk_id_key = derive(raw, _INFO_CHUNK_ID)
+        self.chunk_id_key = derive(raw, _INFO_CHUNK_ID)
+        """For keyed_id, where the rest of this key is not needed. Secret: it can tell which files are stored."""
         self._pack_cipher = lru_cache(maxsize=256)(self._make_pack_cipher)
 
     def __repr__(self) -> str:
@@ -59,7 +65,7 @@ class RepositoryKey:
 
     def chunk_id(self, data: Buffer) -> ChunkId:
         """The keyed BLAKE3 of a plaintext: equal chunks have equal ids, and only under this key."""
-        return ChunkId(blake3(data, key=self._chunk_id_key).digest())
+        return keyed_id(data, self.chunk_id_key)
 
     def pack_key(self, salt: bytes) -> bytes:
         """The AES-256 key of the pack with this salt; no other pack has it, so nonces may just count its blobs."""

@@ -5,6 +5,7 @@ Names are bytes. Nothing is followed below the root: a symlink is an entry, neve
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -18,9 +19,11 @@ __all__ = [
     "Unreadable",
     "changed",
     "data_extents",
+    "facts",
     "open_directory",
     "open_file",
     "open_root",
+    "read_ahead",
     "read_entry",
     "scan",
     "scan_path",
@@ -75,6 +78,13 @@ def open_directory(dir_fd: int, name: bytes) -> int:
         return _without_atime(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd)
     except OSError as error:
         raise Unreadable(name, _became(error, "a directory")) from error
+
+
+def read_ahead(fd: int, size: int) -> None:
+    """Let the system begin to read a file's first MiB while others are being dealt with."""
+    if size and hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):  # a file system that does not care
+            os.posix_fadvise(fd, 0, min(size, 1 << 20), os.POSIX_FADV_WILLNEED)
 
 
 def scan(dir_fd: int) -> list[bytes]:
@@ -169,13 +179,12 @@ def data_extents(fd: int, size: int) -> list[tuple[int, int]]:
 
 def changed(before: os.stat_result, after: os.stat_result) -> bool:
     """Whether a file changed or was replaced between two stats: what was read may then never have been its content."""
-    return (
-        before.st_size != after.st_size
-        or before.st_mtime_ns != after.st_mtime_ns
-        or before.st_ctime_ns != after.st_ctime_ns
-        or before.st_ino != after.st_ino
-        or before.st_dev != after.st_dev
-    )
+    return facts(before) != facts(after)
+
+
+def facts(st: os.stat_result) -> tuple[int, int, int, int, int]:
+    """What tells that a file is still what it was: size, mtime and ctime in ns, inode, device."""
+    return st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev
 
 
 def _open_directory(path: bytes, dir_fd: int | None) -> int:

@@ -3,6 +3,7 @@ it is read would otherwise have no end."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -15,6 +16,9 @@ class DataStream:
     def __init__(self, fd: int, extents: Sequence[tuple[int, int]]) -> None:
         """extents: (offset, length) in bytes, in order."""
         self._fd = fd
+        if hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):  # a file system that does not care
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         self._extents = list(extents)[::-1]
         self._offset, self._left = self._extents.pop() if self._extents else (0, 0)
 

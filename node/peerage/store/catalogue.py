@@ -38,6 +38,7 @@ class Catalogue:
     """Open or create the catalogue at `path`. Thread-safe. Raises UnknownVersion for a newer schema."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._lock = threading.RLock()
         new = not path.exists()
         try:
@@ -238,11 +239,24 @@ class Catalogue:
     def snapshot_count(self) -> int:
         return int(self._rows("SELECT COUNT(*) FROM snapshots")[0][0])
 
-    def add_head(self, number: int, hash: bytes, body: bytes) -> None:
-        """Keep a head until it is anchored; older ones are known to the providers, so only the newest four stay."""
+    def add_head(
+        self,
+        number: int,
+        hash: bytes,
+        body: bytes,
+        forgotten: Iterable[bytes] = (),
+        changed: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Keep a head until it is anchored; older ones are known to the providers, so only the newest four stay.
+
+        In the same step the snapshots that it does not list any more are dropped (forgotten: ids), and new summaries
+        take the place of old ones (changed: id, summary).
+        """
         with self._write() as db:
             db.execute("INSERT OR REPLACE INTO heads VALUES (?,?,?,0)", (number, hash, body))
             db.execute("DELETE FROM heads WHERE number<=? AND anchored=1", (number - 4,))
+            db.executemany("DELETE FROM snapshots WHERE id=?", [(id,) for id in forgotten])
+            db.executemany("UPDATE snapshots SET summary=? WHERE id=?", [(summary, id) for id, summary in changed])
 
     def newest_head(self) -> tuple[int, bytes, bytes, bool] | None:
         """(number, hash, body, anchored) of the newest head, or None."""
