@@ -1,5 +1,7 @@
 """The owner's interface: a Unix socket in the home, one verb a request, events and a result as JSON lines.
 
+Verbs that give data (a file's bytes, long lists) answer in frames instead, as fast as their reader takes them.
+
 Only the owner can open the socket (its directory is 0700), so there is no token. What a verb raises reaches the
 caller as an error event with its kind and exit code; what is not one of ours is logged whole and told in one line.
 """
@@ -10,18 +12,24 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
 
 from peerage.errors import EXIT_CHAIN, EXIT_INTERNAL, PeerageError, UserError
 from peerage.flow.context import Report
+from peerage.net import frames
 from peerage.net.local import short_path
 from peerage.net.owner_client import SOCKET
+from peerage.ports import Buffer
 from peerage_chain.errors import ChainFault
 
 Verb = Callable[[dict[str, Any], Report], Awaitable[dict[str, Any]]]
+Write = Callable[[Buffer], Awaitable[None]]
+"""Takes the next bytes of an answer; returns when there is room for more."""
+DataVerb = Callable[[dict[str, Any], Write], Awaitable[dict[str, Any]]]
+T = TypeVar("T")
 MAX_PARAMETERS = 1 << 20  # bytes
 _EVENT_QUEUE = 256
 
@@ -29,16 +37,18 @@ log = structlog.get_logger()
 
 
 class OwnerServer:
-    """Serves `verbs` on <home>/run/owner.sock."""
+    """Serves `verbs` and `data_verbs` on <home>/run/owner.sock."""
 
-    def __init__(self, home: Path, verbs: dict[str, Verb]) -> None:
+    def __init__(self, home: Path, verbs: dict[str, Verb], data_verbs: dict[str, DataVerb]) -> None:
         self._home = home
         self._verbs = verbs
+        self._data_verbs = data_verbs
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         app = web.Application(client_max_size=MAX_PARAMETERS)
         app.router.add_post("/v1/{verb}", self._handle)
+        app.router.add_post("/v1/data/{verb}", self._handle_data)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2)
         await self._runner.setup()
         socket = self._home / SOCKET
@@ -65,7 +75,7 @@ class OwnerServer:
 
         writer = asyncio.create_task(_write_events(response, events))
         try:
-            final = await self._run(name, request, report)
+            final = await _run(name, self._verbs.get(name), request, report)
             await asyncio.sleep(0)  # events reported from other threads arrive first
             _offer(events, final)
             await writer
@@ -76,25 +86,57 @@ class OwnerServer:
             writer.cancel()
         return response
 
-    async def _run(self, name: str, request: web.Request, report: Report) -> dict[str, Any]:
+    async def _handle_data(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["verb"]
+        response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+        await response.prepare(request)
+
+        async def write(data: Buffer) -> None:
+            view = memoryview(data)
+            for start in range(0, len(view), frames.MAX_FRAME):
+                piece = view[start : start + frames.MAX_FRAME]
+                try:
+                    await response.write(frames.header(frames.DATA, len(piece)))
+                    await response.write(piece)
+                except ConnectionError as error:
+                    raise _Gone from error
+
         try:
-            verb = self._verbs.get(name)
-            if verb is None:
-                raise UserError(f"this node knows no verb {name!r}: the command and the daemon differ in version")
-            params = json.loads(await request.text() or "{}")
-            if not isinstance(params, dict):
-                raise UserError("parameters must be a JSON object")
-            return {"event": "result", "result": await verb(params, report)}
-        except json.JSONDecodeError:
-            return _error("the parameters are no JSON", "UserError", UserError.exit_code)
-        except PeerageError as error:
-            return _error(str(error), error.kind, error.exit_code)
-        except ChainFault as error:
-            return _error(str(error), type(error).__name__, EXIT_CHAIN)
-        except Exception as error:
-            log.exception("verb failed", verb=name)
-            message = f"{name} failed inside the daemon ({type(error).__name__}): see its log"
-            return _error(message, "Internal", EXIT_INTERNAL)
+            final = json.dumps(await _run(name, self._data_verbs.get(name), request, write), default=str).encode()
+            await response.write(frames.header(frames.LAST, len(final)) + final)
+            await response.write_eof()
+        except (ConnectionError, _Gone):
+            log.debug("the caller went away", verb=name)
+        return response
+
+
+class _Gone(Exception):
+    """The reader of a data verb closed the connection: nobody is there to be told."""
+
+
+async def _run(
+    name: str, verb: Callable[[dict[str, Any], T], Awaitable[dict[str, Any]]] | None, request: web.Request, output: T
+) -> dict[str, Any]:
+    """What ends the answer: the verb's result, or the error that it raised."""
+    try:
+        if verb is None:
+            raise UserError(f"this node knows no verb {name!r}: the command and the daemon differ in version")
+        params = json.loads(await request.text() or "{}")
+        if not isinstance(params, dict):
+            raise UserError("parameters must be a JSON object")
+        return {"event": "result", "result": await verb(params, output)}
+    except json.JSONDecodeError:
+        return _error("the parameters are no JSON", "UserError", UserError.exit_code)
+    except PeerageError as error:
+        return _error(str(error), error.kind, error.exit_code)
+    except ChainFault as error:
+        return _error(str(error), type(error).__name__, EXIT_CHAIN)
+    except _Gone:
+        raise
+    except Exception as error:
+        log.exception("verb failed", verb=name)
+        message = f"{name} failed inside the daemon ({type(error).__name__}): see its log"
+        return _error(message, "Internal", EXIT_INTERNAL)
 
 
 def _offer(events: asyncio.Queue[dict[str, Any]], event: dict[str, Any]) -> None:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from peerage.daemon import keeping
 from peerage.daemon.clock import Clock
-from peerage.daemon.owner import Verb
+from peerage.daemon.owner import DataVerb, Verb
 from peerage.daemon.params import flag, string, strings
+from peerage.daemon.reading import ReadingVerbs
 from peerage.deal.policy import Policy
 from peerage.errors import PeerageError, UserError
 from peerage.flow.backup import BackupOptions, backup
 from peerage.flow.context import NodeContext, Report
-from peerage.flow.fetch import BlobCache, Fetcher
+from peerage.flow.forget import shown
 from peerage.flow.health import health_of
 from peerage.flow.restore import restore
-from peerage.flow.snapshots import list_directory, summaries
+from peerage.flow.snapshots import summaries
 from peerage.source.select import Selector
 from peerage.store.home import Home
 from peerage_chain.errors import ChainFault, ChainUnavailable
 from peerage_chain.types import CREDIT, AgreementInfo
+
+ContextVerb = Callable[[NodeContext, dict[str, Any], Report], Awaitable[dict[str, Any]]]
 
 
 class Verbs:
@@ -36,6 +40,7 @@ class Verbs:
         self._context: NodeContext | None = None
         self._clock: Clock | None = None
         self._backup = asyncio.Lock()
+        self._reading = ReadingVerbs(lambda: self._joined)
         self._closing = False
 
     def table(self) -> dict[str, Verb]:
@@ -44,12 +49,19 @@ class Verbs:
             "status": self._status,
             "backup": self._do_backup,
             "snapshots": self._snapshots,
-            "ls": self._ls,
+            "ls": self._reading.ls,
             "restore": self._restore,
+            "forget": self._joining(keeping.forget),
+            "hold": self._joining(keeping.hold),
+            "release": self._joining(keeping.release),
             "agreements": self._agreements,
             "policy.show": self._show_policy,
             "policy.set": self._change_policy,
         }
+
+    def data_table(self) -> dict[str, DataVerb]:
+        """The verbs that answer with data, on /v1/data/."""
+        return {"cat": self._reading.cat}
 
     def ready(self, context: NodeContext, clock: Clock) -> None:
         self._context, self._clock = context, clock
@@ -72,6 +84,14 @@ class Verbs:
             )
         return self._context
 
+    def _joining(self, verb: ContextVerb) -> Verb:
+        """A verb of another module: it gets the node's context once the node has joined."""
+
+        async def run(params: dict[str, Any], report: Report) -> dict[str, Any]:
+            return await verb(self._joined, params, report)
+
+        return run
+
     async def _ping(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         return {"joined": self._context is not None, "pid": os.getpid()}
 
@@ -93,25 +113,7 @@ class Verbs:
         return asdict(await restore(self._joined, string(params, "snapshot"), target, include, report))
 
     async def _snapshots(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
-        return {
-            "snapshots": [
-                {
-                    "id": s.id.hex(),
-                    "time_ns": str(s.time_ns),
-                    "host": s.host,
-                    "paths": [os.fsdecode(p) for p in s.paths],
-                    "files": s.files,
-                    "bytes": s.bytes,
-                    "tags": s.tags,
-                }
-                for s in summaries(self._joined)
-            ]
-        }
-
-    async def _ls(self, params: dict[str, Any], _report: Report) -> dict[str, Any]:
-        context = self._joined
-        cache = BlobCache(context, Fetcher(context))
-        return await list_directory(context, cache, string(params, "snapshot"), str(params.get("path") or ""))
+        return {"snapshots": [shown(s) for s in summaries(self._joined)]}
 
     async def _status(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         context = self._joined

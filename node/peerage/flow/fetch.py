@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -126,10 +127,8 @@ class Fetcher:
         have: dict[int, Buffer] = {}
 
         async def one(other: int) -> None:
-            try:
+            with suppress(PeerError):  # the next one is asked instead
                 have[other] = await self._get(pack, other, offset, length)
-            except PeerError:
-                pass  # the next one is asked instead
 
         while len(have) < pack.code.k and queue:
             missing = pack.code.k - len(have)
@@ -242,8 +241,8 @@ async def gather_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
 class BlobCache:
     """Blobs of meta packs by chunk id, each pack fetched about once. Safe for concurrent use.
 
-    The first blobs of a larger pack are fetched by themselves, and then the pack as a whole: who looks up one path needs
-    a few, who walks a tree needs them all. Keeps the `packs` used last, and 8 MiB of single blobs.
+    The first blobs of a larger pack are fetched by themselves, and then the pack as a whole: who looks up one path
+    needs a few, who walks a tree needs them all. Keeps the `packs` used last, and 8 MiB of single blobs.
     """
 
     def __init__(self, context: NodeContext, fetcher: Fetcher, packs: int = 2) -> None:

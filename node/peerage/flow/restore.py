@@ -6,13 +6,14 @@ import asyncio
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from peerage.errors import IntegrityError, PeerError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.fetch import BlobCache, Fetcher, gather_all
+from peerage.flow.files import Layout
 from peerage.flow.snapshots import Selection, find, load, walk
 from peerage.model import MIB, BlobEntry
 from peerage.snapshot.tree import Entry, EntryType, split_ids
@@ -23,8 +24,7 @@ _BATCH_BYTES = 1024 * MIB
 _PACKS_AT_ONCE = 3
 _REPORT_EVERY_S = 0.5
 
-Extents = list[tuple[int, int]]
-Place = tuple[FileHandle, Extents, int]
+Place = tuple[FileHandle, Layout, int]
 """A file, where its data lies, and the position in that data."""
 
 
@@ -153,19 +153,19 @@ class _Work:
             ids = split_ids(await self._cache.ids(entry.content))
         handle = self._restorer.create_file(path, entry)
         batch.files.append(handle)
-        extents, position = _extents_of(entry), 0
+        layout, position = Layout(entry), 0
         for id in ids:
             found = self._context.catalogue.locate(id)
             if found is None:
                 self._restorer.give_up(handle, f"was not restored: chunk {id.hex()[:16]} of it is in no pack")
                 break
             no, blob = found
-            batch.chunks[no][blob].append((handle, extents, position))
+            batch.chunks[no][blob].append((handle, layout, position))
             position += blob.raw_length
             batch.count += 1
             batch.bytes += blob.raw_length
         else:
-            if position != sum(length for _, length in extents):
+            if position != layout.length:
                 self._restorer.give_up(handle, "was not restored: it and its chunks differ in length")
 
     async def run(self, batch: _Batch) -> None:
@@ -178,8 +178,8 @@ class _Work:
 
                 def sink(blob: BlobEntry, raw: bytes) -> None:
                     view = memoryview(raw)
-                    for handle, extents, position in places[blob]:
-                        for offset, start, length in _spread(extents, position, len(raw)):
+                    for handle, layout, position in places[blob]:
+                        for offset, start, length in layout.spread(position, len(raw)):
                             self._restorer.write(handle, offset, view[start : start + length])
                     self.bytes += len(raw) * len(places[blob])
 
@@ -214,25 +214,3 @@ class _Work:
                 }
             )
             await asyncio.sleep(_REPORT_EVERY_S)
-
-
-def _extents_of(entry: Entry) -> Extents:
-    """Where a file's data lies: all of it, or only its extents when it has holes (possibly nothing but a hole)."""
-    if entry.extents or not entry.content:
-        return list(entry.extents)
-    return [(0, entry.size)]
-
-
-def _spread(extents: Extents, position: int, length: int) -> Iterator[tuple[int, int, int]]:
-    """Where bytes [position, position+length) of a file's data go: (offset in the file, start in the bytes, length)."""
-    start = 0
-    for offset, size in extents:
-        if position >= size:
-            position -= size
-            continue
-        take = min(size - position, length - start)
-        yield offset + position, start, take
-        start += take
-        position = 0
-        if start == length:
-            return

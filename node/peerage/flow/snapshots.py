@@ -104,30 +104,36 @@ async def walk(
             stack.append((here, entry, (await entries_of(cache, entry.subtree))[::-1]))
 
 
+async def lookup(cache: BlobCache, snapshot: Snapshot, path: bytes) -> Entry | None:
+    """The entry at a source path, or at a path of the tree's own names; None for the root, which has no entry.
+
+    Raises UserError when there is none.
+    """
+    prefix = snapshot.prefix.rstrip(b"/")
+    raw = path
+    if raw.startswith(b"/") and (raw + b"/").startswith(prefix + b"/"):
+        raw = raw[len(prefix) :]
+    found: Entry | None = None
+    subtree = snapshot.subtree
+    for part in (p for p in raw.split(b"/") if p not in (b"", b".")):
+        if found is not None and found.type is not EntryType.DIRECTORY:
+            raise UserError(f"{os.fsdecode(found.name)} is no directory in this snapshot: `peerage ls` shows what is")
+        found = next((e for e in await entries_of(cache, subtree) if e.name == part), None)
+        if found is None:
+            raise UserError(f"{os.fsdecode(path)} is not in the snapshot, which holds {_shown(snapshot)}")
+        subtree = found.subtree
+    return found
+
+
 async def list_directory(context: NodeContext, cache: BlobCache, wanted: str, path: str) -> dict[str, Any]:
     """The entries under a source path of a snapshot, or the given paths themselves when it is empty."""
     summary = find(context, wanted)
     snapshot = await load(cache, summary.id)
-    subtree, found = snapshot.subtree, []
-    parts: list[bytes] = []
-    if path:
-        raw = os.fsencode(path)
-        prefix = snapshot.prefix.rstrip(b"/")
-        if raw.startswith(b"/") and (raw + b"/").startswith(prefix + b"/"):
-            raw = raw[len(prefix) :]
-        parts = [p for p in raw.split(b"/") if p not in (b"", b".")]
-    for depth, part in enumerate(parts):
-        entry = next((e for e in await entries_of(cache, subtree) if e.name == part), None)
-        if entry is None:
-            raise UserError(f"{path} is not in snapshot {summary.id.hex()[:16]}, which holds {_shown(snapshot)}")
-        if entry.type is not EntryType.DIRECTORY:
-            if depth < len(parts) - 1:
-                raise UserError(f"{os.fsdecode(entry.name)} is no directory in snapshot {summary.id.hex()[:16]}")
-            found = [entry]
-            break
-        subtree = entry.subtree
+    entry = await lookup(cache, snapshot, os.fsencode(path))
+    if entry is not None and entry.type is not EntryType.DIRECTORY:
+        found = [entry]
     else:
-        found = await entries_of(cache, subtree)
+        found = await entries_of(cache, snapshot.subtree if entry is None else entry.subtree)
     return {"snapshot_id": summary.id.hex(), "path": path, "entries": [_listed(e) for e in found]}
 
 

@@ -1,20 +1,23 @@
 """The owner's side of a node's own interface: one verb, a stream of events, one result.
 
 The daemon listens on a Unix socket inside its home, which only the owner can open. A request is
-POST /v1/{verb} with JSON parameters; the answer is one JSON object a line (node/spec/owner-interface.md).
+POST /v1/{verb} with JSON parameters; the answer is one JSON object a line (node/spec/owner-interface.md). Data comes
+from POST /v1/data/{verb} in frames, of which the last is the result: a stream that was cut never looks whole.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from peerage.errors import PeerageError, UserError
+from peerage.net import frames
 from peerage.net.local import RemoteError, short_path
 
 SOCKET = Path("run") / "owner.sock"
@@ -37,36 +40,80 @@ async def acall(
     params: dict[str, Any],
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    not_running = UserError(f"no daemon runs on {home}: start it with `peerage --home {home} up`")
-    if not (home / SOCKET).exists():
-        raise not_running
-    with short_path(home / SOCKET) as path:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        connector = aiohttp.UnixConnector(path=path)
-        try:
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=_LINE_LIMIT) as session,
-                session.post(f"http://owner/v1/{verb}", data=json.dumps(params)) as response,
-            ):
-                return await _read(response, on_event)
-        except aiohttp.ClientConnectorError as error:
-            raise not_running from error
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise PeerageError(f"the daemon of {home} went away while it worked: see its log and try again") from error
+    async with _post(home, verb, params) as response:
+        return await _read(response, on_event)
+
+
+def call_data(home: Path, verb: str, params: dict[str, Any], on_data: Callable[[bytes], object]) -> dict[str, Any]:
+    """Ask for data: each piece goes to `on_data`, and the result is returned at the end. Raises as `call` does."""
+
+    async def ask() -> dict[str, Any]:
+        async with _post(home, f"data/{verb}", params, frames.MAX_FRAME) as response:
+            return await read_data(response, on_data)
+
+    return asyncio.run(ask())
+
+
+@asynccontextmanager
+async def _post(
+    home: Path, path: str, params: dict[str, Any], buffer: int = _LINE_LIMIT
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    with short_path(home / SOCKET) as socket, failures(home):
+        async with (
+            session(socket, buffer) as http,
+            http.post(f"http://owner/v1/{path}", data=json.dumps(params)) as response,
+        ):
+            yield response
+
+
+def session(socket: str, buffer: int = frames.MAX_FRAME, connections: int = 100) -> aiohttp.ClientSession:
+    """A client of the owner's interface at this path of its socket. buffer: bytes of an answer read ahead."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+    connector = aiohttp.UnixConnector(path=socket, limit=connections)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=buffer)
+
+
+@contextmanager
+def failures(home: Path) -> Iterator[None]:
+    """What goes wrong on the socket, as an error that says what to do."""
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, FileNotFoundError) as error:
+        raise UserError(f"no daemon runs on {home}: start it with `peerage --home {home} up`") from error
+    except (aiohttp.ClientError, ConnectionResetError) as error:
+        raise PeerageError(f"the daemon of {home} went away while it worked: see its log and try again") from error
+
+
+async def read_data(response: aiohttp.ClientResponse, on_data: Callable[[bytes], object]) -> dict[str, Any]:
+    """Read the frames of a data verb. Raises what the daemon raised, PeerageError when the stream was cut."""
+    cut = PeerageError("the daemon closed the connection before all was read: see its log and try again")
+    try:
+        while True:
+            kind, length = frames.read_header(await response.content.readexactly(frames.HEADER_SIZE))
+            payload = await response.content.readexactly(length)
+            if kind == frames.LAST:
+                return _result(json.loads(payload))
+            on_data(payload)
+    except asyncio.IncompleteReadError:
+        raise cut from None
+
+
+def _result(event: dict[str, Any]) -> dict[str, Any]:
+    if event["event"] == "error":
+        raise RemoteError(event["message"], event["kind"], int(event["exit_code"]))
+    result: dict[str, Any] = event["result"]
+    return result
 
 
 async def _read(response: aiohttp.ClientResponse, on_event: Callable[[dict[str, Any]], None] | None) -> dict[str, Any]:
     async for line in response.content:
         event = json.loads(line)
         match event.get("event"):
-            case "result":
-                result: dict[str, Any] = event["result"]
-                return result
-            case "error":
-                raise RemoteError(event["message"], event["kind"], int(event["exit_code"]))
+            case "result" | "error":
+                return _result(event)
             case _ if on_event is not None:
                 on_event(event)
     raise PeerageError("the daemon closed the connection without a result: see its log")
 
 
-__all__ = ["SOCKET", "RemoteError", "acall", "call"]
+__all__ = ["SOCKET", "RemoteError", "acall", "call", "call_data"]

@@ -1,0 +1,212 @@
+"""Reading files of a snapshot in place: any range of one, fetching only the chunks that hold it.
+
+reader = Reader(context)
+snapshot = await reader.snapshot("latest")
+entry = await lookup(reader.blobs, snapshot, b"/etc/hosts")
+content = await reader.content(entry)
+async for data in reader.read(content, 1000, 500): ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections import OrderedDict, defaultdict
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+from peerage.errors import IntegrityError
+from peerage.flow.context import NodeContext
+from peerage.flow.fetch import BlobCache, Fetcher, gather_all
+from peerage.flow.snapshots import find, load
+from peerage.model import MIB, BlobEntry, ChunkId
+from peerage.snapshot.snapshot import Snapshot
+from peerage.snapshot.tree import Entry, split_ids
+
+WINDOW = 8 * MIB
+"""Bytes of a file that are fetched together; the next so many are on their way meanwhile."""
+CHUNK_CACHE = 32 * MIB
+
+
+class Layout:
+    """Where a file's data (its chunks, joined) lies in the file: all of it, or only its extents when it has holes."""
+
+    def __init__(self, entry: Entry) -> None:
+        extents = list(entry.extents) if entry.extents or not entry.content else [(0, entry.size)]
+        self._extents = extents
+        self._offsets = [offset for offset, _ in extents]
+        self._positions = list(accumulate((length for _, length in extents), initial=0))
+
+    @property
+    def length(self) -> int:
+        """Bytes of data."""
+        return self._positions[-1]
+
+    def spread(self, position: int, length: int) -> Iterator[tuple[int, int, int]]:
+        """Where bytes [position, position+length) of the data go: (offset in the file, start in the bytes, length)."""
+        index, start = bisect_right(self._positions, position) - 1, 0
+        while start < length and index < len(self._extents):
+            offset, size = self._extents[index]
+            skip = position + start - self._positions[index]
+            take = min(size - skip, length - start)
+            yield offset + skip, start, take
+            start += take
+            index += 1
+
+    def data_in(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
+        """The data in a range of the file, in order: (offset in the file, position in the data, length)."""
+        for index in range(max(bisect_right(self._offsets, offset) - 1, 0), len(self._extents)):
+            begin, size = self._extents[index]
+            if begin >= offset + length:
+                return
+            low, high = max(offset, begin), min(offset + length, begin + size)
+            if low < high:
+                yield low, self._positions[index] + low - begin, high - low
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file holds. size: bytes, holes counted. starts: where each chunk begins in the data, and where it ends."""
+
+    size: int
+    layout: Layout
+    ids: list[ChunkId]
+    starts: list[int]
+
+
+async def content_of(context: NodeContext, blobs: BlobCache, entry: Entry) -> Content:
+    """The chunks of a file. Raises IntegrityError when one is in no pack, or they and the file differ in length."""
+    ids = split_ids(await blobs.ids(entry.content) if entry.depth else entry.content)
+    layout = Layout(entry)
+
+    def lengths() -> list[int]:
+        return [_located(context, id)[1].raw_length for id in ids]
+
+    starts = list(accumulate(await context.in_worker(lengths), initial=0))
+    if starts[-1] != layout.length:
+        raise IntegrityError("a file and its chunks differ in length: the snapshot is damaged")
+    return Content(entry.size, layout, ids, starts)
+
+
+class Reader:
+    """What the reads of one member share: providers' faults, listings, chunks; about 150 MB at most."""
+
+    def __init__(self, context: NodeContext) -> None:
+        self._context = context
+        self.fetcher = Fetcher(context)
+        self.blobs = BlobCache(context, self.fetcher)
+        self._chunks = ChunkCache(context, self.fetcher)
+
+    async def snapshot(self, wanted: str) -> Snapshot:
+        """Raises UserError as find() does, TooFewShards."""
+        return await load(self.blobs, find(self._context, wanted).id)
+
+    async def content(self, entry: Entry) -> Content:
+        return await content_of(self._context, self.blobs, entry)
+
+    async def read(self, content: Content, offset: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Bytes [offset, offset+length) of a file, as far as it goes, in pieces of at most WINDOW; holes are zeros.
+
+        Raises TooFewShards, IntegrityError.
+        """
+        end = content.size if length is None else min(content.size, offset + length)
+        ahead: asyncio.Task[bytes] | None = None
+        try:
+            while offset < end:
+                stop = min(end, offset + WINDOW)
+                piece = await (ahead or asyncio.ensure_future(self._window(content, offset, stop)))
+                ahead, offset = None, stop
+                if offset < end:
+                    ahead = asyncio.ensure_future(self._window(content, offset, min(end, offset + WINDOW)))
+                yield piece
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _window(self, content: Content, start: int, stop: int) -> bytes:
+        pieces = list(content.layout.data_in(start, stop - start))
+        spans = [
+            (
+                bisect_right(content.starts, position) - 1,
+                bisect_right(content.starts, position + length - 1),
+            )
+            for _, position, length in pieces
+        ]
+        chunks = await self._chunks.get({content.ids[i] for first, last in spans for i in range(first, last)})
+        out = bytearray(stop - start)
+        for (offset, position, length), (first, last) in zip(pieces, spans, strict=True):
+            for i in range(first, last):
+                begin = content.starts[i]
+                low, high = max(position, begin), min(position + length, content.starts[i + 1])
+                at = offset + low - position - start
+                out[at : at + high - low] = memoryview(chunks[content.ids[i]])[low - begin : high - begin]
+        return bytes(out)
+
+
+class ChunkCache:
+    """The chunks read last; of those that several readers want at once, each is fetched once."""
+
+    def __init__(self, context: NodeContext, fetcher: Fetcher, limit: int = CHUNK_CACHE) -> None:
+        """limit: bytes of plaintext that are kept."""
+        self._context = context
+        self._fetcher = fetcher
+        self._limit = limit
+        self._kept: OrderedDict[ChunkId, bytes] = OrderedDict()
+        self._bytes = 0
+        self._flights: dict[ChunkId, asyncio.Future[None]] = {}
+
+    async def get(self, ids: Iterable[ChunkId]) -> dict[ChunkId, bytes]:
+        """The plaintexts of chunks. Raises IntegrityError, TooFewShards."""
+        missing = set(ids)
+        got: dict[ChunkId, bytes] = {}
+        while True:
+            for id in missing:
+                if id in self._kept:
+                    got[id] = self._kept[id]
+                    self._kept.move_to_end(id)
+            missing -= got.keys()
+            if not missing:
+                return got
+            ours = [id for id in missing if id not in self._flights]
+            if ours:
+                got |= await self._fetch(ours)
+            else:
+                # If the one who fetches them fails, the next round is ours.
+                await asyncio.wait([self._flights[id] for id in missing])
+
+    async def _fetch(self, ids: list[ChunkId]) -> dict[ChunkId, bytes]:
+        flight: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._flights.update(dict.fromkeys(ids, flight))
+        found: dict[ChunkId, bytes] = {}
+        try:
+            packs: dict[int, list[BlobEntry]] = defaultdict(list)
+            for id in ids:
+                no, blob = _located(self._context, id)
+                packs[no].append(blob)
+
+            def sink(blob: BlobEntry, raw: bytes) -> None:
+                found[blob.id] = raw
+
+            await gather_all(
+                self._fetcher.read(self._context.catalogue.pack(no), sorted(blobs, key=lambda b: b.offset), sink)
+                for no, blobs in packs.items()
+            )
+        finally:
+            for id in ids:
+                del self._flights[id]
+            flight.set_result(None)
+        for id, raw in found.items():
+            self._bytes += len(raw) - len(self._kept.pop(id, b""))
+            self._kept[id] = raw
+        while self._bytes > self._limit:
+            self._bytes -= len(self._kept.popitem(last=False)[1])
+        return found
+
+
+def _located(context: NodeContext, id: ChunkId) -> tuple[int, BlobEntry]:
+    found = context.catalogue.locate(id)
+    if found is None:
+        raise IntegrityError(f"chunk {id.hex()[:16]} of a file is in no pack: `peerage recover` rebuilds the catalogue")
+    return found
