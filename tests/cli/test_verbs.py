@@ -109,8 +109,8 @@ def test_backup_sends_what_to_leave_out(peerage: Peerage, daemon: Daemon, tmp_pa
     [
         ({}, 0),
         ({"unreadable": [{"path": "/x", "reason": "it changed while it was read"}]}, 3),
-        ({"waiting": ["the revision with member 3"]}, 4),
-        ({"unreadable": [{"path": "/x", "reason": "gone"}], "waiting": ["the anchor"]}, 4),
+        ({"records_waiting": ["the revision with member 3"]}, 4),
+        ({"unreadable": [{"path": "/x", "reason": "gone"}], "records_waiting": ["the anchor"]}, 4),
     ],
 )
 def test_backup_says_how_it_ended(
@@ -133,6 +133,45 @@ def test_restore_sends_its_parts(peerage: Peerage, daemon: Daemon, tmp_path: Pat
         "restore",
         {"snapshot": "latest", "target": str(tmp_path / "t"), "include": ["/etc/hosts", "/srv"]},
     )
+
+
+KEPT = {"id": "ab" * 32, "time_ns": "0", "host": "nas", "paths": ["/srv"], "bytes": 9, "tags": [], "hold": None}
+
+
+def test_forget_sends_its_rules_and_shows_both_lists(peerage: Peerage, daemon: Daemon) -> None:
+    daemon.result = {"kept": [{**KEPT, "reasons": ["last"]}], "removed": [{**KEPT, "id": "cd" * 32}], "dry_run": True}
+    options = ("--keep-last", "2", "--keep-daily", "unlimited", "--keep-within", "6M", "--keep-tag", "a")
+    answer = peerage("forget", *options, "--policy", "1d:15m,1y:1w", "--path", "/srv", "--dry-run")
+    assert daemon.asked[-1][1:] == (
+        "forget",
+        {
+            "keep_last": 2, "keep_daily": -1, "keep_within": "6M", "keep_tags": ["a"], "policy": "1d:15m,1y:1w",
+            "paths": ["/srv"], "dry_run": True,
+        },
+    )  # fmt: skip
+    assert "1 would be kept" in answer.out
+    assert "1 would be forgotten" in answer.out
+    assert "cdcdcdcdcdcdcdcd" in answer.out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--keep-within", "6m"), ("--keep-within", "x"), ("--keep-last", "-3"), ("--keep-daily", "a"), ("--policy", "1d")],
+)
+def test_forget_refuses_what_could_be_misread(peerage: Peerage, daemon: Daemon, options: tuple[str, ...]) -> None:
+    assert peerage("forget", *options).code == 2
+    assert daemon.asked == []
+
+
+def test_hold_and_release(peerage: Peerage, daemon: Daemon) -> None:
+    daemon.result = {"snapshot_id": "ab" * 32, "hold": "audit", "head": 4, "records_waiting": ["the anchor"]}
+    answer = peerage("hold", "abab", "--reason", "audit")
+    assert answer.code == 4
+    assert daemon.asked[-1][1:] == ("hold", {"snapshot": "abab", "reason": "audit"})
+    assert "audit" in answer.out
+    daemon.result = {"snapshot_id": "ab" * 32, "hold": None, "head": 5, "records_waiting": []}
+    assert peerage("release", "abab").code == 0
+    assert daemon.asked[-1][1:] == ("release", {"snapshot": "abab"})
 
 
 def test_status_for_people(peerage: Peerage, daemon: Daemon) -> None:

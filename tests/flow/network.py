@@ -49,11 +49,12 @@ def member(id: int) -> MemberInfo:
 
 @dataclass
 class BookLedger:
-    """Books what is written, refuses what is stale, and is `away` on demand. Time stands still unless it is set."""
+    """Books what is written, refuses what is stale, and is `away` on demand. time_s stands still unless it is set."""
 
     members: list[MemberInfo]
     chain_id: int = 31337
     epoch: int = 10
+    time_s: int = 1_700_000_000
     away: bool = False
     agreements: dict[AgreementId, AgreementInfo] = field(default_factory=dict)
     anchors: dict[tuple[int, int], Anchor] = field(default_factory=dict)
@@ -67,7 +68,7 @@ class BookLedger:
 
     async def now(self) -> ChainTime:
         self._reach()
-        return ChainTime(100, 1000, Epoch(self.epoch), 1000, 10)
+        return ChainTime(100, self.time_s, Epoch(self.epoch), self.time_s, 10)
 
     async def roster(self) -> Sequence[MemberInfo]:
         self._reach()

@@ -22,7 +22,7 @@ def exit_code_of(result: dict[str, Any]) -> int:
 
     Both at once is 4: the snapshot is not anchored yet, which matters more; the files are named either way.
     """
-    if result.get("waiting"):
+    if result.get("records_waiting"):
         return EXIT_RECORDS_WAIT
     if result.get("unreadable") or result.get("changed") or result.get("failed"):
         return EXIT_SOME_FILES

@@ -29,7 +29,7 @@ def _show_snapshots(result: Mapping[str, Any]) -> None:
         click.echo("no snapshot yet: make one with 'peerage backup PATH'", err=True)
         return
     table(
-        ["snapshot", "time", ">files", ">size", "paths", "tags"],
+        ["snapshot", "time", ">files", ">size", "paths", "tags", "held"],
         [
             [
                 str(s.get("id") or s.get("snapshot_id"))[:16],
@@ -38,10 +38,15 @@ def _show_snapshots(result: Mapping[str, Any]) -> None:
                 size(s.get("bytes", 0)),
                 " ".join(s.get("paths", [])),
                 ", ".join(s["tags"]),
+                _held(s.get("hold")),
             ]
             for s in listed
         ],
     )
+
+
+def _held(hold: str | None) -> str:
+    return "" if hold is None else hold or "yes"
 
 
 @click.command(cls=Verb)

@@ -6,7 +6,7 @@ from typing import Any
 
 from peerage.errors import UserError
 
-__all__ = ["flag", "integer", "string", "strings"]
+__all__ = ["flag", "integer", "string", "strings", "text"]
 
 
 def string(params: dict[str, Any], name: str) -> str:
@@ -14,6 +14,14 @@ def string(params: dict[str, Any], name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str) or not value:
         raise UserError(f"the parameter {name} is missing")
+    return value
+
+
+def text(params: dict[str, Any], name: str) -> str:
+    """Empty when it is not given."""
+    value = params.get(name, "")
+    if not isinstance(value, str):
+        raise UserError(f"the parameter {name} must be a string")
     return value
 
 

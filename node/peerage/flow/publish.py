@@ -8,7 +8,7 @@ can be restored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
 import msgspec
@@ -24,7 +24,7 @@ from peerage.seal.blob import compress
 from peerage.shard.tree import AgreementTree, object_tree
 from peerage.snapshot.head import Head, seal_head
 from peerage.snapshot.index import encode_segments
-from peerage.snapshot.snapshot import decode_summary
+from peerage.snapshot.snapshot import SnapshotSummary, decode_summary, encode_summary
 from peerage.store.catalogue import LocalAgreement, QueuedRevision
 from peerage_chain import typed
 from peerage_chain.errors import ChainUnavailable, Reverted
@@ -33,19 +33,25 @@ from peerage_chain.types import AgreementInfo, Revision
 REVISION_LIFE_EPOCHS = 8
 """A revision that is not recorded in so many epochs is void, and its number may be used again."""
 
+Edit = Callable[[list[SnapshotSummary]], list[SnapshotSummary]]
+"""The snapshots, oldest first, to those that a head is to list: fewer of them, or changed ones, in the same order."""
+
 _encode_revision = msgspec.msgpack.Encoder().encode
 _decode_revision = msgspec.msgpack.Decoder(Revision).decode
 
 
-async def publish(context: NodeContext, room: Room, stripes: StripeWriter, report: Report) -> list[str]:
+async def publish(
+    context: NodeContext, room: Room, stripes: StripeWriter, report: Report, edit: Edit | None = None
+) -> list[str]:
     """Store what the catalogue has gained as index packs and a new head, then record it all.
 
+    edit: what else changes in the list of snapshots; the catalogue follows when the head is stored, in one step.
     Returns what still waits for the chain, one line each (empty: the head is anchored). Raises TooFewProviders when
     the head cannot be stored at enough providers.
     """
     async with context.publishing:
         await _put_index(context, stripes)
-        await _put_head(context, room, report)
+        await _put_head(context, room, report, edit)
     return await record(context, report)
 
 
@@ -74,11 +80,13 @@ async def _put_index(context: NodeContext, stripes: StripeWriter) -> None:
     catalogue.mark_indexed([*fresh, *moved])
 
 
-async def _put_head(context: NodeContext, room: Room, report: Report) -> None:
+async def _put_head(context: NodeContext, room: Room, report: Report, edit: Edit | None) -> None:
     """Seal the next head and leave a copy with every provider."""
     catalogue = context.catalogue
     newest = catalogue.newest_head()
     number = max(newest[0] if newest else 0, catalogue.counter("head")) + 1
+    before = [decode_summary(s) for s in catalogue.snapshots()]
+    after = edit(before) if edit is not None else before
     head = Head(
         member=context.member,
         repository=context.repository,
@@ -87,7 +95,7 @@ async def _put_head(context: NodeContext, room: Room, report: Report) -> None:
         time_ns=context.clock_ns(),
         generation=context.key.generation,
         index_packs=[catalogue.pack(no) for no in catalogue.pack_numbers(PackKind.INDEX)],
-        snapshots=[decode_summary(s) for s in catalogue.snapshots()],
+        snapshots=after,
     )
 
     def sign(digest: bytes) -> bytes:
@@ -115,7 +123,9 @@ async def _put_head(context: NodeContext, room: Room, report: Report) -> None:
     if len(kept) < needed:
         raise PeerError(f"only {len(kept)} providers took the head, {needed} are needed: wait until more are up")
     catalogue.add_objects((a, root, len(padded) // LEAF_SIZE, ObjectKind.HEAD) for a in kept)
-    catalogue.add_head(number, sha256(body).digest(), body)
+    left = {s.id: s for s in after}
+    changed = [(s.id, encode_summary(left[s.id])) for s in before if s.id in left and left[s.id] != s]
+    catalogue.add_head(number, sha256(body).digest(), body, [s.id for s in before if s.id not in left], changed)
     catalogue.set_counter("head", number)
 
 
