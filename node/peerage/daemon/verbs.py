@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from peerage.daemon import keeping
-from peerage.daemon import keeping
 from peerage.daemon.clock import Clock
 from peerage.daemon.owner import DataVerb, Verb
 from peerage.daemon.params import flag, string, strings
@@ -20,7 +19,6 @@ from peerage.errors import PeerageError, UserError
 from peerage.flow.backup import BackupOptions, backup
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.forget import shown
-from peerage.flow.forget import shown
 from peerage.flow.health import health_of
 from peerage.flow.restore import restore
 from peerage.flow.snapshots import summaries
@@ -28,8 +26,6 @@ from peerage.source.select import Selector
 from peerage.store.home import Home
 from peerage_chain.errors import ChainFault, ChainUnavailable
 from peerage_chain.types import CREDIT, AgreementInfo
-
-ContextVerb = Callable[[NodeContext, dict[str, Any], Report], Awaitable[dict[str, Any]]]
 
 ContextVerb = Callable[[NodeContext, dict[str, Any], Report], Awaitable[dict[str, Any]]]
 
@@ -55,9 +51,6 @@ class Verbs:
             "snapshots": self._snapshots,
             "ls": self._reading.ls,
             "restore": self._restore,
-            "forget": self._joining(keeping.forget),
-            "hold": self._joining(keeping.hold),
-            "release": self._joining(keeping.release),
             "forget": self._joining(keeping.forget),
             "hold": self._joining(keeping.hold),
             "release": self._joining(keeping.release),
@@ -90,14 +83,6 @@ class Verbs:
                 "the node has not joined yet (chain not reached, or not admitted): see its log, then try again"
             )
         return self._context
-
-    def _joining(self, verb: ContextVerb) -> Verb:
-        """A verb of another module: it gets the node's context once the node has joined."""
-
-        async def run(params: dict[str, Any], report: Report) -> dict[str, Any]:
-            return await verb(self._joined, params, report)
-
-        return run
 
     def _joining(self, verb: ContextVerb) -> Verb:
         """A verb of another module: it gets the node's context once the node has joined."""
