@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -182,8 +182,8 @@ class Killed(BaseException):
     """As kill -9: nothing after it happens, and nobody handles it."""
 
 
-@contextmanager
-def killed_at(context: NodeContext, monkeypatch: pytest.MonkeyPatch, step: str) -> Iterator[None]:
+@asynccontextmanager
+async def killed_at(context: NodeContext, monkeypatch: pytest.MonkeyPatch, step: str) -> AsyncIterator[None]:
     def die(*_: object, **__: object) -> None:
         raise Killed
 
@@ -201,6 +201,10 @@ def killed_at(context: NodeContext, monkeypatch: pytest.MonkeyPatch, step: str) 
         patch.setattr(*where[step])
         with pytest.raises(Killed):
             yield
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:  # nothing of a killed process goes on
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +222,7 @@ async def test_a_kill_leaves_one_state_or_the_other(
 ) -> None:
     with network(tmp_path) as (context, ledger, peers):
         made = await snapshots(context, tmp_path / "tree", 3)
-        with killed_at(context, monkeypatch, step):
+        async with killed_at(context, monkeypatch, step):
             await forget_named(context, made[:2], silent)
         assert listed(context) == (made[2:] if forgotten else made)
         await record(context, silent)  # what the daemon does in the next epoch
