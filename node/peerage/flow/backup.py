@@ -8,21 +8,19 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import BoundedSemaphore
 
 from peerage.errors import UserError
 from peerage.flow.archive import Archiver
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.lanes import Lanes
-from peerage.flow.packer import Packer
+from peerage.flow.outlet import Outlet, open_outlet
 from peerage.flow.progress import Progress, Scan, scan_paths
 from peerage.flow.publish import publish
 from peerage.flow.room import Room
+from peerage.flow.stream import Stream, StreamArchiver
 from peerage.flow.stripe import StripeWriter
-from peerage.model import BlobKind, PackKind, PackRecord
-from peerage.pack.writer import PackWriter
+from peerage.model import BlobKind, PackKind
 from peerage.snapshot.snapshot import (
     MAX_TAGS,
     MAX_TEXT,
@@ -33,8 +31,6 @@ from peerage.snapshot.snapshot import (
 )
 from peerage.source.select import Selector
 
-PACKS_IN_FLIGHT = 3
-"""Packs being coded and sent at once; with the two being filled this bounds memory at about 250 MB."""
 LANES = max(3, min(8, (os.cpu_count() or 2) + 1))
 _SCAN_WAIT_S = 3.0
 _REPORT_EVERY_S = 0.5
@@ -61,13 +57,18 @@ class BackupResult:
 
 @dataclass(frozen=True, slots=True)
 class BackupOptions:
-    """selector: what of the paths is kept. tags: what the snapshot is called by, for people and retention rules."""
+    """selector: what of the paths is kept. tags: what the snapshot is called by, for people and retention rules.
+    host: whose it is; by default this machine's. stream: what is archived in place of paths."""
 
     selector: Selector = field(default_factory=Selector)
     tags: tuple[str, ...] = ()
+    host: str = field(default_factory=socket.gethostname)
+    stream: Stream | None = None
 
     def __post_init__(self) -> None:
-        """Raises UserError for tags that a snapshot cannot carry."""
+        """Raises UserError for tags and hosts that a snapshot cannot carry."""
+        if not 0 < len(self.host) <= MAX_TEXT:
+            raise UserError(f"a host's name has 1 to {MAX_TEXT} characters: give another")
         if len(self.tags) > MAX_TAGS or any(not tag or len(tag) > MAX_TEXT for tag in self.tags):
             raise UserError(f"a snapshot has at most {MAX_TAGS} tags of 1 to {MAX_TEXT} characters: shorten them")
 
@@ -82,10 +83,14 @@ async def backup(
     was acknowledged before an error is kept and not sent again by the next run.
     """
     started = time.monotonic()
-    check_paths(paths)
     options = options or BackupOptions()
+    if options.stream is not None:
+        paths = [b"/" + options.stream.name]
+    else:
+        check_paths(paths)
     scan = Scan()
-    scanning = asyncio.create_task(context.in_worker(scan_paths, paths, scan, options.selector))
+    to_scan = paths if options.stream is None else []
+    scanning = asyncio.create_task(context.in_worker(scan_paths, to_scan, scan, options.selector))
     room = Room(context, report)
     # Files are read while agreements are still being opened: the first pack waits for them, the reading does not.
     opening = asyncio.create_task(_open(room, scanning, scan))
@@ -94,10 +99,26 @@ async def backup(
     reporter = asyncio.create_task(_report(report, "backup", progress, scan, stripes))
     try:
         run, untrusted = context.catalogue.begin_run()
-        subtree, prefix = await _archive(context, paths, progress, stripes, opening, run, untrusted, options.selector)
+        data, meta = open_outlet(context, PackKind.DATA, stripes), open_outlet(context, PackKind.META, stripes)
+        archiver = (
+            StreamArchiver(options.stream, data.packer, meta.packer, context.key.cut_seed, progress, room.expect)
+            if options.stream is not None
+            else Archiver(
+                data.packer,
+                meta.packer,
+                context.catalogue,
+                Lanes(context.key, context.catalogue.path),
+                progress,
+                LANES,
+                run,
+                untrusted,
+                options.selector,
+            )
+        )
+        subtree, prefix = await _archive(context, paths, archiver, data, meta, opening)
         snapshot = Snapshot(
             time_ns=context.clock_ns(),
-            host=socket.gethostname(),
+            host=options.host,
             paths=list(paths),
             prefix=prefix,
             subtree=subtree,
@@ -106,9 +127,9 @@ async def backup(
             bytes=progress.size,
             tags=list(options.tags),
         )
-        meta = _packer(context, PackKind.META, stripes)
-        snapshot_id = await context.in_worker(meta.packer.store, BlobKind.SNAPSHOT, encode_snapshot(snapshot))
-        await meta.drain(context)
+        last = open_outlet(context, PackKind.META, stripes)
+        snapshot_id = await context.in_worker(last.packer.store, BlobKind.SNAPSHOT, encode_snapshot(snapshot))
+        await last.drain(context)
         context.catalogue.end_run(run)
         context.catalogue.add_snapshot(snapshot_id, encode_summary(summary_of(snapshot, snapshot_id)))
         report({"event": "progress", "phase": "records", "files": progress.files, "bytes": progress.size})
@@ -156,81 +177,14 @@ def check_paths(paths: Sequence[bytes]) -> None:
             raise UserError(f"{shown} cannot be read: run the node as a user who may read it")
 
 
-class _Outlet:
-    """Between the threads that fill packs and the loop that sends them: bounded, and the first error stops all."""
-
-    def __init__(self, stripes: StripeWriter) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stripes = stripes
-        self._slots = BoundedSemaphore(PACKS_IN_FLIGHT)
-        self._flying: set[Future[PackRecord]] = set()
-        self.error: BaseException | None = None
-        self.on_error: list[Archiver] = []
-        self.packer: Packer
-
-    def emit(self, writer: PackWriter) -> None:
-        """Called in a worker thread; blocks while PACKS_IN_FLIGHT packs are on their way."""
-        self._slots.acquire()
-        if self.error is not None:
-            self._slots.release()
-            return
-        future = asyncio.run_coroutine_threadsafe(self._stripes.put(writer), self._loop)
-        self._flying.add(future)
-        future.add_done_callback(self._done)
-
-    def _done(self, future: Future[PackRecord]) -> None:
-        error = None if future.cancelled() else future.exception()
-        if error is not None and self.error is None:
-            self.error = error
-            for archiver in self.on_error:
-                archiver.stop()
-        if error is None and not future.cancelled():
-            self.packer.committed([blob.id for blob in future.result().blobs])
-        self._flying.discard(future)
-        self._slots.release()
-
-    async def drain(self, context: NodeContext) -> None:
-        """Flush what is left and wait until all is stored; raises the first error."""
-        await context.in_worker(self.packer.flush)
-        while self._flying:
-            await asyncio.wait([asyncio.wrap_future(f) for f in list(self._flying)])
-            await asyncio.sleep(0)
-        if self.error is not None:
-            raise self.error
-
-    def cancel(self) -> None:
-        for future in list(self._flying):
-            future.cancel()
-
-
-def _packer(context: NodeContext, kind: PackKind, stripes: StripeWriter) -> _Outlet:
-    outlet = _Outlet(stripes)
-    outlet.packer = Packer(context.key, kind, context.catalogue.has_chunk, outlet.emit, context.entropy)
-    return outlet
-
-
 async def _archive(
     context: NodeContext,
     paths: Sequence[bytes],
-    progress: Progress,
-    stripes: StripeWriter,
+    archiver: Archiver | StreamArchiver,
+    data: Outlet,
+    meta: Outlet,
     opening: asyncio.Task[None],
-    run: int,
-    untrusted: set[int],
-    selector: Selector,
 ) -> tuple[bytes, bytes]:
-    data, meta = _packer(context, PackKind.DATA, stripes), _packer(context, PackKind.META, stripes)
-    archiver = Archiver(
-        data.packer,
-        meta.packer,
-        context.catalogue,
-        Lanes(context.key, context.catalogue.path),
-        progress,
-        LANES,
-        run,
-        untrusted,
-        selector,
-    )
     data.on_error.append(archiver)
     meta.on_error.append(archiver)
     walking = asyncio.create_task(asyncio.to_thread(archiver.run, paths))

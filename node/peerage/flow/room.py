@@ -70,6 +70,10 @@ class Room:
         async with self._lock:
             await self._ensure(MIB, least)
 
+    def expect(self, n_bytes: int) -> None:
+        """So many more bytes are about to come, before coding."""
+        self._expected = n_bytes * self.code.n // self.code.k
+
     def avoid(self, member: MemberId) -> None:
         """Give this member nothing more in this run."""
         self._avoid.add(member)
