@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,3 +60,61 @@ def test_cat_has_no_json(peerage: Peerage, daemon: DataDaemon) -> None:
     assert peerage("cat", "latest", "x", "--json").code == 2
     assert peerage("cat", "latest", "x", "--offset", "-1").code == 2
     assert daemon.asked == []
+
+
+ROW = {"snapshot_id": "ab" * 32, "path": "/etc/hosts", "type": "file", "size": 12, "mtime_ns": "0"}
+
+
+def test_find_sends_its_limits_and_shows_rows_as_they_come(peerage: Peerage, daemon: DataDaemon) -> None:
+    line = json.dumps(ROW).encode() + b"\n"
+    daemon.data = [line[:20], line[20:] + line]
+    daemon.result = {"matches": 2}
+    limits = ("--type", "file", "--newer", "2026-01-31T00:00:00+00:00", "--size", "+1k", "--size", "-2M", "-i")
+    answer = peerage("find", "*.txt", "hosts", *limits)
+    assert answer.code == 0
+    assert answer.out.count("/etc/hosts") == 2
+    assert daemon.asked[-1] == (
+        "find",
+        {
+            "patterns": ["*.txt", "hosts"],
+            "snapshot": "",
+            "all": False,
+            "types": ["file"],
+            "newer_ns": "1769817600000000000",
+            "older_ns": None,
+            "at_least": 1024,
+            "at_most": 2 << 20,
+            "ignore_case": True,
+        },
+    )
+    assert peerage("find", "x", "--json").json == {"matches": 2, "entries": [ROW, ROW]}
+    daemon.data, daemon.result = [], {"matches": 0}
+    nothing = peerage("find", "x")
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "nothing matches" in nothing.err
+
+
+def test_find_refuses_what_it_cannot_read(peerage: Peerage, daemon: DataDaemon) -> None:
+    for arguments, code in (
+        (("x", "--all", "--snapshot", "ab"), 2),
+        (("x", "--newer", "yesterday"), 5),
+        (("x", "--size", "big"), 5),
+        (("x", "--type", "door"), 2),
+        ((), 2),
+    ):
+        assert peerage("find", *arguments).code == code, arguments
+    assert daemon.asked == []
+
+
+def test_diff_shows_marks_and_a_summary(peerage: Peerage, daemon: DataDaemon) -> None:
+    rows = [
+        {"change": "added", "path": "/a", "type": "directory", "size": 0},
+        {"change": "metadata", "path": "/b", "type": "file", "size": 1, "size_before": 1, "fields": ["mode", "uid"]},
+    ]
+    daemon.data = [b"".join(json.dumps(row).encode() + b"\n" for row in rows)]
+    daemon.result = {"changes": 2}
+    answer = peerage("diff", "aaaa", "bbbb")
+    assert answer.out == "+  /a/\nU  /b  (mode, uid)\n"
+    assert "1 added, 1 metadata" in answer.err
+    assert daemon.asked == [("diff", {"old": "aaaa", "new": "bbbb", "path": "/"})]
+    assert peerage("diff", "aaaa", "bbbb", "/b", "--json").json == {"changes": 2, "entries": rows}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 from peerage.cli.progress import Events
@@ -15,6 +17,30 @@ def ask(session: Session, verb: str, params: dict[str, Any] | None = None) -> di
 
     with Events() as events:
         return owner_client.call(session.home, verb, params or {}, events.show)
+
+
+def ask_rows(
+    session: Session, verb: str, params: dict[str, Any], name: str, show: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """A call whose answer is rows: each is shown as it comes; for --json all go into the result as `name`."""
+    from peerage.net import owner_client
+
+    rows: list[dict[str, Any]] = []
+    rest = bytearray()
+
+    def take(data: bytes) -> None:
+        rest.extend(data)
+        end = rest.rfind(b"\n") + 1
+        for line in bytes(rest[:end]).splitlines():
+            row = json.loads(line)
+            if session.json:
+                rows.append(row)
+            else:
+                show(row)
+        del rest[:end]
+
+    result = owner_client.call_data(session.home, verb, params, take)
+    return {**result, name: rows} if session.json else result
 
 
 def exit_code_of(result: dict[str, Any]) -> int:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 from peerage.daemon.owner import Write
-from peerage.daemon.params import integer, string
+from peerage.daemon.params import flag, integer, string, strings, text
 from peerage.errors import UserError
 from peerage.flow.context import NodeContext, Report
+from peerage.flow.fetch import BlobCache
 from peerage.flow.files import Reader
-from peerage.flow.snapshots import list_directory, lookup
+from peerage.flow.search import Row, Wanted, compare, search
+from peerage.flow.snapshots import find, list_directory, load, lookup, summaries
+from peerage.flow.stats import stats
+from peerage.snapshot.glob import Globs, names_of
 from peerage.snapshot.tree import EntryType
 
 _RENEW_S = 60.0  # providers that failed are asked again after so long
 _IDLE_S = 120.0
+_BATCH_BYTES = 64 << 10  # of rows that are written together
+_BATCH_S = 0.2
 
 
 class ReadingVerbs:
@@ -49,6 +56,39 @@ class ReadingVerbs:
         path = str(params.get("path") or "")
         return await list_directory(self._joined(), self._reader().blobs, string(params, "snapshot"), path)
 
+    async def stats(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        context = self._joined()
+        return await context.in_worker(stats, context)
+
+    async def find(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
+        """Rows of what matches in one snapshot, `latest` by default, or in all."""
+        context = self._joined()
+        wanted = Wanted(
+            Globs(strings(params, "patterns"), flag(params, "ignore_case")),
+            frozenset(_type(name) for name in strings(params, "types")),
+            _time(params, "newer_ns"),
+            _time(params, "older_ns"),
+            integer(params, "at_least"),
+            integer(params, "at_most"),
+        )
+        if not wanted.globs:
+            raise UserError("there is no pattern: name one, such as '*.txt'")
+        every = flag(params, "all")
+        snapshots = summaries(context) if every else [find(context, text(params, "snapshot") or "latest")]
+        cache = BlobCache(context, self._reader().fetcher)
+        return {"matches": await _write_rows(search(cache, snapshots, wanted), write)}
+
+    async def diff(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
+        """Rows of what differs between two snapshots, at and below a source path."""
+        context = self._joined()
+        cache = BlobCache(context, self._reader().fetcher)
+        old, new = (find(context, string(params, name)) for name in ("old", "new"))
+        before, after = await load(cache, old.id), await load(cache, new.id)
+        path = os.fsencode(text(params, "path"))
+        at = names_of(path if path.startswith(b"/") else after.prefix + b"/" + path)
+        rows = compare(cache, before, after, at)
+        return {"old": old.id.hex(), "new": new.id.hex(), "changes": await _write_rows(rows, write)}
+
     async def cat(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
         """Bytes [offset, offset+length) of a file; all of it by default."""
         reader = self._reader()
@@ -64,3 +104,33 @@ class ReadingVerbs:
                 await write(data)
                 sent += len(data)
         return {"size": entry.size, "bytes": sent}
+
+
+async def _write_rows(rows: AsyncIterator[Row], write: Write) -> int:
+    """Write rows as JSON lines, a batch at a time; returns how many."""
+    loop = asyncio.get_running_loop()
+    waiting, count, written_s = bytearray(), 0, loop.time()
+    async for row in rows:
+        waiting += json.dumps(row, ensure_ascii=True).encode() + b"\n"
+        count += 1
+        if len(waiting) > _BATCH_BYTES or loop.time() - written_s > _BATCH_S:
+            await write(waiting)
+            waiting, written_s = bytearray(), loop.time()
+    await write(waiting)
+    return count
+
+
+def _type(name: str) -> EntryType:
+    found = {t.name.lower(): t for t in EntryType if t is not EntryType.SOCKET}
+    if name not in found:
+        raise UserError(f"{name} is no type: there are {', '.join(found)}")
+    return found[name]
+
+
+def _time(params: dict[str, Any], name: str) -> int | None:
+    value = params.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.removeprefix("-").isdecimal() or len(value) > 20:
+        raise UserError(f"the parameter {name} must be nanoseconds since 1970, as text")
+    return int(value)

@@ -50,6 +50,7 @@ class Verbs:
             "backup": self._do_backup,
             "snapshots": self._snapshots,
             "ls": self._reading.ls,
+            "stats": self._reading.stats,
             "restore": self._restore,
             "forget": self._joining(keeping.forget),
             "hold": self._joining(keeping.hold),
@@ -61,7 +62,7 @@ class Verbs:
 
     def data_table(self) -> dict[str, DataVerb]:
         """The verbs that answer with data, on /v1/data/."""
-        return {"cat": self._reading.cat}
+        return {"cat": self._reading.cat, "find": self._reading.find, "diff": self._reading.diff}
 
     def ready(self, context: NodeContext, clock: Clock) -> None:
         self._context, self._clock = context, clock

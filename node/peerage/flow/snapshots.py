@@ -134,10 +134,11 @@ async def list_directory(context: NodeContext, cache: BlobCache, wanted: str, pa
         found = [entry]
     else:
         found = await entries_of(cache, snapshot.subtree if entry is None else entry.subtree)
-    return {"snapshot_id": summary.id.hex(), "path": path, "entries": [_listed(e) for e in found]}
+    return {"snapshot_id": summary.id.hex(), "path": path, "entries": [listed(e) for e in found]}
 
 
-def _listed(entry: Entry) -> dict[str, Any]:
+def listed(entry: Entry) -> dict[str, Any]:
+    """An entry as --json shows it."""
     return {
         "name": os.fsdecode(entry.name),
         "type": entry.type.name.lower(),
