@@ -30,6 +30,7 @@ from peerage_chain.types import (
     MemberStatus,
     NodeInfo,
     Offer,
+    Removal,
     Revision,
     Sample,
     Terms,
@@ -59,6 +60,7 @@ class FakeLedger:
     infos: dict[AgreementId, AgreementInfo] = field(default_factory=dict)
     balances: dict[MemberId, int] = field(default_factory=dict)
     anchors: dict[tuple[MemberId, int], Anchor] = field(default_factory=dict)
+    removals: dict[AgreementId, Removal] = field(default_factory=dict)
     proofs: list[tuple[AgreementId, Epoch, tuple[Sample, ...]]] = field(default_factory=list)
     challenges: dict[tuple[AgreementId, Epoch], Challenge] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -134,6 +136,10 @@ class FakeLedger:
         self._call("challenge")
         return self.challenges.get((id, epoch), Challenge(id, epoch, False, ZERO32, 0, ZERO32, 0, ()))
 
+    async def removal_of(self, id: AgreementId) -> Removal | None:
+        self._call("removal_of")
+        return self.removals.get(id)
+
     async def proven(self, id: AgreementId, epoch: Epoch) -> bool:
         self._call("proven")
         return any((id, epoch) == (proof[0], proof[1]) for proof in self.proofs)
@@ -185,6 +191,8 @@ class FakeLedger:
             raise Reverted("WrongSequence")
         if self.epoch > revision.expires:
             raise Reverted("RevisionExpired")
+        if revision.leaves < info.leaves:
+            self._remove(info.id, info.leaves - revision.leaves)
         self.change(
             info.id,
             sequence=revision.sequence,
@@ -193,6 +201,33 @@ class FakeLedger:
             leaves=revision.leaves,
             revised_epoch=Epoch(self.epoch),
         )
+
+    def _remove(self, id: AgreementId, leaves: int) -> None:
+        if id not in self.removals:
+            raise Reverted("NoRemoval", {"id": id})
+        if leaves != self.removals[id].leaves:
+            raise Reverted("WrongRemoval", {"id": id, "announced": self.removals[id].leaves, "given": leaves})
+        if self.epoch < self.removals[id].ready:
+            raise Reverted("RemovalTooEarly", {"id": id, "ready": self.removals[id].ready, "epoch": self.epoch})
+        del self.removals[id]
+
+    async def announce_removal(self, id: AgreementId, objects: bytes, leaves: int) -> None:
+        self._call("announce_removal")
+        info = self.infos[id]
+        if info.state is not AgreementState.ACTIVE:
+            raise Reverted("NotInForce", {"id": id, "state": info.state})
+        if id in self.removals:
+            raise Reverted("RemovalPending", {"id": id, "objects": self.removals[id].objects})
+        if objects == ZERO32 or leaves == 0:
+            raise Reverted("EmptyRemoval", {"id": id})
+        if leaves > info.leaves:
+            raise Reverted("RemovalTooLarge", {"id": id, "leaves": info.leaves, "given": leaves})
+        self.removals[id] = Removal(objects, leaves, Epoch(self.epoch + info.terms.min_retention_epochs))
+
+    async def cancel_removal(self, id: AgreementId) -> None:
+        self._call("cancel_removal")
+        if self.removals.pop(id, None) is None:
+            raise Reverted("NoRemoval", {"id": id})
 
     async def prove(self, proofs: Sequence[tuple[AgreementId, Sequence[Sample]]]) -> None:
         self._call("prove")

@@ -104,6 +104,17 @@ class Chain(ChainReads):
         """Record a co-signed revision. Refused as WrongSequence when its number is taken already."""
         await self._write("Agreements", "revise", revision_values(revision), client_signature, provider_signature)
 
+    async def announce_removal(self, id: AgreementId, objects: bytes, leaves: int) -> None:
+        """Announce that the client will remove these leaves once the minimum retention has passed.
+
+        objects: SHA-256 of the objects' 32-byte roots, sorted and concatenated. Refused as RemovalPending while one is.
+        """
+        await self._write("Agreements", "announceRemoval", id, objects, leaves)
+
+    async def cancel_removal(self, id: AgreementId) -> None:
+        """Withdraw the announced removal. Refused as NoRemoval when none is pending."""
+        await self._write("Agreements", "cancelRemoval", id)
+
     # --- proofs and money ---
 
     async def prove(self, proofs: Sequence[tuple[AgreementId, Sequence[Sample]]]) -> None:

@@ -16,6 +16,7 @@ from peerage_chain.types import (
     MemberStatus,
     NodeInfo,
     Offer,
+    Removal,
     Sample,
     Terms,
 )
@@ -101,6 +102,11 @@ def agreement_of(raw: Struct) -> AgreementInfo:
         collateral=raw["collateral"],
         misses=raw["misses"],
     )
+
+
+def removal_of(raw: Struct) -> Removal | None:
+    """The pending removal, or None: a removal has leaves."""
+    return Removal(raw["objects"], raw["leaves"], Epoch(raw["ready"])) if raw["leaves"] else None
 
 
 def challenge_of(raw: Struct, epoch: Epoch) -> Challenge:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from peerage_chain.codec import agreement_of, challenge_of, member_of
+from peerage_chain.codec import agreement_of, challenge_of, member_of, removal_of
 from peerage_chain.contracts import Contracts
 from peerage_chain.errors import ContractsMissing
 from peerage_chain.typed import Domain
@@ -20,6 +20,7 @@ from peerage_chain.types import (
     MemberId,
     MemberInfo,
     Params,
+    Removal,
 )
 
 ROSTER_PAGE = 50
@@ -145,6 +146,10 @@ class ChainReads:
     async def agreements_of(self, member: MemberId) -> Sequence[AgreementInfo]:
         """Those in which a member is client or provider, oldest first. Two requests."""
         return await self.agreements(await self.agreement_ids_of(member))
+
+    async def removal_of(self, id: AgreementId) -> Removal | None:
+        """The removal of data that is announced and still pending, or None."""
+        return removal_of(await self.contracts.read("Agreements", "removalOf", id))
 
     async def promised(self, provider: MemberId) -> int:
         """Bytes that a provider has promised in agreements in force."""

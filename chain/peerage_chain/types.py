@@ -178,6 +178,19 @@ class AgreementInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """Data that the client has announced to remove from an agreement, and has not removed or kept after all yet.
+
+    objects: SHA-256 of the objects' 32-byte roots, sorted and concatenated. leaves: of those objects. ready: the first
+    epoch in which the revision without them may be recorded.
+    """
+
+    objects: bytes
+    leaves: int
+    ready: Epoch
+
+
+@dataclass(frozen=True, slots=True)
 class Challenge:
     """What a provider must prove in `epoch`. due is False with no leaves or a void epoch; then indices is empty.
 

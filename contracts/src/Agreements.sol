@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {Peered} from "./base/Peered.sol";
 import {Signed} from "./base/Signed.sol";
-import {AgreementView, IAgreements, Standing} from "./interfaces/IAgreements.sol";
+import {AgreementView, IAgreements, Removal, Standing} from "./interfaces/IAgreements.sol";
 import {LedgerView} from "./interfaces/IClearing.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IMembers} from "./interfaces/IMembers.sol";
@@ -30,6 +30,7 @@ contract Agreements is IAgreements, Signed {
         address providerKey;
         bytes32 revision;
         Recorded[] history;
+        Removal removal;
     }
 
     uint64 private immutable MIN_CAPACITY;
@@ -87,6 +88,8 @@ contract Agreements is IAgreements, Signed {
         _signer(agreement.terms.client, digest, clientSignature);
         _signer(agreement.terms.provider, digest, providerSignature);
 
+        uint64 leaves = agreement.history.newest().leaves;
+        if (revision.leaves < leaves) _remove(agreement, revision, leaves - revision.leaves, epoch);
         agreement.revision = digest;
         agreement.history.record(Recorded(revision.root, revision.leaves, revision.sequence, epoch));
         emit Revised(
@@ -99,6 +102,32 @@ contract Agreements is IAgreements, Signed {
             revision.bytesDown,
             epoch
         );
+    }
+
+    /// @inheritdoc IAgreements
+    function announceRemoval(bytes32 id, bytes32 objects, uint64 leaves) external override {
+        Agreement storage agreement = _agreement[id];
+        if (agreement.state != AgreementState.ACTIVE) revert NotInForce(id, agreement.state);
+        uint32 client = _senderAsClient(id, agreement);
+        _requireActive(client);
+        Removal memory pending = agreement.removal;
+        if (pending.leaves != 0) revert RemovalPending(id, pending.objects, pending.ready);
+        if (objects == 0 || leaves == 0) revert EmptyRemoval(id);
+        uint64 recorded = agreement.history.newest().leaves;
+        if (leaves > recorded) revert RemovalTooLarge(id, recorded, leaves);
+        uint64 ready = uint64(currentEpoch()) + agreement.terms.minRetentionEpochs;
+        agreement.removal = Removal(objects, leaves, ready);
+        emit RemovalAnnounced(id, client, objects, leaves, ready);
+    }
+
+    /// @inheritdoc IAgreements
+    function cancelRemoval(bytes32 id) external override {
+        Agreement storage agreement = _known(id);
+        uint32 client = _senderAsClient(id, agreement);
+        Removal memory pending = agreement.removal;
+        if (pending.leaves == 0) revert NoRemoval(id);
+        delete agreement.removal;
+        emit RemovalCancelled(id, client, pending.objects);
     }
 
     /// @inheritdoc IAgreements
@@ -195,6 +224,11 @@ contract Agreements is IAgreements, Signed {
     }
 
     /// @inheritdoc IAgreements
+    function removalOf(bytes32 id) external view override returns (Removal memory) {
+        return _agreement[id].removal;
+    }
+
+    /// @inheritdoc IAgreements
     function revisionDigest(bytes32 id) external view override returns (bytes32) {
         return _agreement[id].revision;
     }
@@ -241,11 +275,26 @@ contract Agreements is IAgreements, Signed {
         if (revision.previous != agreement.revision) {
             revert WrongPredecessor(id, agreement.revision, revision.previous);
         }
-        if (revision.leaves < newest.leaves) revert LeavesShrink(id, newest.leaves, revision.leaves);
         uint256 size = uint256(revision.leaves) * LEAF_SIZE;
         if (size > agreement.terms.capacity) revert OverCapacity(id, size, agreement.terms.capacity);
         _requireActive(agreement.terms.client);
         _requireActive(agreement.terms.provider);
+    }
+
+    /// @dev A key stolen from a node could sign a revision without the data: only what was announced long enough ago goes.
+    function _remove(Agreement storage agreement, Revision calldata revision, uint64 leaves, uint32 epoch) private {
+        bytes32 id = revision.agreement;
+        Removal memory pending = agreement.removal;
+        if (pending.leaves == 0) revert NoRemoval(id);
+        if (pending.leaves != leaves) revert WrongRemoval(id, pending.leaves, leaves);
+        if (epoch < pending.ready) revert RemovalTooEarly(id, pending.ready, epoch);
+        delete agreement.removal;
+        emit RemovalRecorded(id, revision.sequence, pending.objects, leaves);
+    }
+
+    function _senderAsClient(bytes32 id, Agreement storage agreement) private view returns (uint32 member) {
+        member = _sender();
+        if (member != agreement.terms.client) revert NotTheClient(id, member);
     }
 
     /// @dev A provider's agreements in force never promise more than its offer on chain holds.

@@ -219,7 +219,7 @@ contract AgreementsTest is Network {
         revision.previous = "x";
         expectRefusal(revision, abi.encodeWithSelector(IAgreements.WrongPredecessor.selector, id, newest, bytes32("x")));
         revision = nextRevision(id, 9);
-        expectRefusal(revision, abi.encodeWithSelector(IAgreements.LeavesShrink.selector, id, 10, 9));
+        expectRefusal(revision, abi.encodeWithSelector(IAgreements.NoRemoval.selector, id));
         revision = nextRevision(id, 65_537);
         expectRefusal(revision, abi.encodeWithSelector(IAgreements.OverCapacity.selector, id, 65_537 * 1024, 64 * MIB));
         revision = nextRevision("unknown", 1);

@@ -36,6 +36,16 @@ struct Standing {
     uint64 leaves;
 }
 
+/// @notice Data that the client has announced to remove; all zero if none.
+/// @param objects SHA-256 of the objects' 32-byte roots, sorted and concatenated: which ones, for the provider to compare.
+/// @param leaves Leaves of those objects.
+/// @param ready First epoch in which the revision without them may be recorded.
+struct Removal {
+    bytes32 objects;
+    uint64 leaves;
+    uint64 ready;
+}
+
 /// @notice Agreements: terms signed by both sides, their state, and the co-signed revisions of their data.
 interface IAgreements {
     error UnknownAgreement(bytes32 id);
@@ -57,7 +67,16 @@ interface IAgreements {
     error RevisionExpired(bytes32 id, uint32 expires, uint32 epoch);
     error TermOver(bytes32 id, uint32 endEpoch, uint32 epoch);
     error OverCapacity(bytes32 id, uint256 requested, uint64 capacity);
-    error LeavesShrink(bytes32 id, uint64 leaves, uint64 given);
+    error NotTheClient(bytes32 id, uint32 member);
+    /// @notice An announced removal names at least one leaf and a commitment that is not zero.
+    error EmptyRemoval(bytes32 id);
+    error RemovalTooLarge(bytes32 id, uint64 leaves, uint64 given);
+    error RemovalPending(bytes32 id, bytes32 objects, uint64 ready);
+    /// @notice Nothing is announced that could be cancelled, or that would let the leaves shrink.
+    error NoRemoval(bytes32 id);
+    error RemovalTooEarly(bytes32 id, uint64 ready, uint32 epoch);
+    /// @notice The revision has `given` leaves less; `announced` were to go.
+    error WrongRemoval(bytes32 id, uint64 announced, uint64 given);
     error NoTransition(bytes32 id, AgreementState from, AgreementState to);
 
     event AgreementOpened(
@@ -79,6 +98,9 @@ interface IAgreements {
         uint64 bytesDown,
         uint32 epoch
     );
+    event RemovalAnnounced(bytes32 indexed id, uint32 indexed client, bytes32 objects, uint64 leaves, uint64 ready);
+    event RemovalCancelled(bytes32 indexed id, uint32 indexed client, bytes32 objects);
+    event RemovalRecorded(bytes32 indexed id, uint64 indexed sequence, bytes32 objects, uint64 leaves);
     event StateChanged(bytes32 indexed id, AgreementState from, AgreementState to);
 
     /// @notice Opens an agreement: holds the client's escrow and the provider's collateral. Relayed by anyone.
@@ -88,9 +110,19 @@ interface IAgreements {
         external
         returns (bytes32 id);
 
-    /// @notice Records a co-signed revision. Relayed by anyone. Leaves only grow, up to the capacity.
+    /// @notice Records a co-signed revision. Relayed by anyone. Leaves grow up to the capacity; they shrink only by the
+    /// announced removal, by exactly its leaves, from the epoch on in which it is ready, and the removal is then done.
     function revise(Revision calldata revision, bytes calldata clientSignature, bytes calldata providerSignature)
         external;
+
+    /// @notice Announces that data will be removed once the minimum retention has passed from now. A key of the client, not
+    /// while suspended; the agreement is ACTIVE and has no removal pending.
+    /// @param objects SHA-256 of the objects' 32-byte roots, sorted and concatenated. leaves: of those objects.
+    function announceRemoval(bytes32 id, bytes32 objects, uint64 leaves) external;
+
+    /// @notice Withdraws the announced removal. A key of the client: a node key, or its account, which first revokes the
+    /// node key that announced it, if that was stolen. In any state, suspended or not.
+    function cancelRemoval(bytes32 id) external;
 
     /// @notice Moves an agreement along the state table. Clearing only.
     /// @param spent Of what the client's key bound, the part that was paid. lost: of the provider's, the part forfeited.
@@ -120,6 +152,9 @@ interface IAgreements {
 
     /// @notice The frozen leaf counts of the epochs from `from` to before `to`.
     function leavesOver(bytes32 id, uint32 from, uint32 to) external view returns (uint64[] memory);
+
+    /// @notice The pending removal; all zero if there is none.
+    function removalOf(bytes32 id) external view returns (Removal memory);
 
     /// @notice EIP-712 digest of the newest recorded revision; zero before the first.
     function revisionDigest(bytes32 id) external view returns (bytes32);
