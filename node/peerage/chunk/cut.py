@@ -31,17 +31,38 @@ _SEED_MASK = 2**63 - 1
 _local = threading.local()
 
 
+class Windows:
+    """Windows that one reader uses in turn: fresh pages cost more than reading into them does.
+
+    A chunk cut with these is valid until COUNT - 1 more windows were read; all but a file's last give two or more.
+    """
+
+    COUNT = 4
+
+    def __init__(self) -> None:
+        self._windows: list[memoryview] = []
+        self._next = 0
+
+    def take(self) -> memoryview:
+        if len(self._windows) < self.COUNT:
+            self._windows.append(zeroed(MAX + WINDOW))
+            return self._windows[-1]
+        self._next = (self._next + 1) % self.COUNT
+        return self._windows[self._next - 1]
+
+
 class Readable(Protocol):
     """What is cut if it is not a file descriptor: readinto() as of a raw or buffered binary file."""
 
     def readinto(self, buffer: memoryview, /) -> int | None: ...
 
 
-def cut(source: int | Readable, seed: int) -> Iterator[bytes | memoryview]:
+def cut(source: int | Readable, seed: int, windows: Windows | None = None) -> Iterator[bytes | memoryview]:
     """The chunks of a file, from where it is positioned to its end, lazily and in order; none for an empty file.
 
-    source: a descriptor open for reading, or an object with readinto(). seed: RepositoryKey.cut_seed. Chunks stay valid
-    for as long as they are held. OSError from reading passes through.
+    source: a descriptor open for reading, or an object with readinto(), which gets memory that begins at a page. seed:
+    RepositoryKey.cut_seed. Chunks stay valid for as long as they are held, unless `windows` are given. OSError from
+    reading passes through.
     """
     first = bytearray(MIN)
     filled = _fill(source, memoryview(first))
@@ -52,10 +73,12 @@ def cut(source: int | Readable, seed: int) -> Iterator[bytes | memoryview]:
     cutter = _cutter(seed)
     carry = memoryview(first)
     while True:
-        view = zeroed(WINDOW)
+        memory = zeroed(MAX + WINDOW) if windows is None else windows.take()
+        view = memory[MAX - len(carry) :]  # what is read begins at a page
         view[: len(carry)] = carry
-        filled = len(carry) + _fill(source, view[len(carry) :])
-        ended = filled < WINDOW
+        count = _fill(source, memory[MAX:])
+        filled = len(carry) + count
+        ended = count < WINDOW
         start = 0
         # A window is cut in one go: the cutter is the thread's, and another file may be cut between two chunks.
         for length in [chunk.length for chunk in cutter.cut_buf(view[:filled])]:

@@ -21,7 +21,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from peerage.chunk.cut import MIN, cut
+from peerage.chunk.cut import MIN, Windows, cut
 from peerage.model import ChunkId
 from peerage.ports import Buffer
 from peerage.seal.blob import compress
@@ -61,6 +61,7 @@ class _Worker:
         self._catalogue = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30)
         self._catalogue_lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_THREADS, "lane")
+        self._windows = Windows()
         self._seen: set[ChunkId] = set()
         self._small = memoryview(bytearray(MIN))
         self._out: list[Buffer] = []
@@ -100,7 +101,7 @@ class _Worker:
     def _large(self, stream: DataStream) -> int:
         pending: list[Future[tuple[ChunkId, int, Buffer | None]]] = []
         read = 0
-        for chunk in cut(stream, self._seed):
+        for chunk in cut(stream, self._seed, self._windows):
             read += len(chunk)
             pending.append(self._pool.submit(self._prepare, chunk))
             if len(pending) > _AHEAD:

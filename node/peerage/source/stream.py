@@ -4,18 +4,29 @@ it is read would otherwise have no end."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Sequence
+
+from peerage.source.direct import BLOCK, LEAST, set_direct
 
 __all__ = ["DataStream", "cut_extents", "is_sparse", "read_all"]
 
 
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+
+
 class DataStream:
-    """The data extents of an open file, one after the other; readinto as io.RawIOBase has it."""
+    """The data extents of an open file, one after the other; readinto as io.RawIOBase has it.
+
+    Large pieces that are not in the page cache do not go through it, if the buffer is aligned to a page. The descriptor
+    is the stream's alone while it reads.
+    """
 
     def __init__(self, fd: int, extents: Sequence[tuple[int, int]]) -> None:
         """extents: (offset, length) in bytes, in order."""
         self._fd = fd
+        self._direct = True
         if hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError):  # a file system that does not care
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
@@ -32,7 +43,7 @@ class DataStream:
                     break
                 self._offset, self._left = self._extents.pop()
                 continue
-            got = os.preadv(self._fd, [view[done : done + self._left]], self._offset)
+            got = self._read(view[done : done + self._left])
             if got == 0:
                 self._extents, self._left = [], 0  # what is gone cannot be put at its offset any more
                 break
@@ -40,6 +51,27 @@ class DataStream:
             self._offset += got
             self._left -= got
         return done
+
+    def _read(self, view: memoryview) -> int:
+        """Whole blocks of a large piece past the cache, unless they are in it; memory that is not aligned ends that."""
+        blocks = len(view) - len(view) % BLOCK
+        if self._direct and blocks >= LEAST and self._offset % BLOCK == 0 and not self._cached(view[:BLOCK]):
+            if set_direct(self._fd, True):
+                try:
+                    return os.preadv(self._fd, [view[:blocks]], self._offset)
+                except OSError as error:
+                    if error.errno != errno.EINVAL:
+                        raise
+                finally:
+                    set_direct(self._fd, False)
+            self._direct = False
+        return os.preadv(self._fd, [view], self._offset)
+
+    def _cached(self, block: memoryview) -> bool:
+        try:
+            return os.preadv(self._fd, [block], self._offset, _NOWAIT) > 0
+        except OSError:  # it would have to wait, or the system cannot tell
+            return False
 
     def read(self, size: int) -> bytes:
         buffer = bytearray(size)

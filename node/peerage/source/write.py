@@ -33,6 +33,7 @@ from peerage.ports import Buffer
 from peerage.snapshot.tree import Entry, EntryType
 from peerage.source import xattrs
 from peerage.source.descriptors import Descriptors
+from peerage.source.direct import pwrite
 from peerage.source.metadata import Report, apply_to_descriptor, apply_to_name
 
 __all__ = ["FileHandle", "Problem", "Restorer"]
@@ -128,10 +129,7 @@ class Restorer:
         whole = offset == 0 and len(data) == handle.entry.size
         try:
             with self._files.borrow(handle.path, lambda: self._open(handle)) as fd:
-                view = memoryview(data)
-                while view:
-                    count = os.pwrite(fd, view, offset)
-                    view, offset = view[count:], offset + count
+                pwrite(fd, data, offset)
         except OSError as error:
             self._fail(handle, error)
         else:

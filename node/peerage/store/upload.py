@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from types import TracebackType
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from peerage.model import LEAF_SIZE, AgreementId, MemberId, ObjectKind, ShardRoot
 from peerage.ports import Buffer
+from peerage.seal.memory import zeroed
+from peerage.source.direct import BLOCK, set_direct
 from peerage.store.object_files import disk_error
 from peerage.store.object_index import NewObject
 from peerage.store.refusals import BadObject
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from peerage.store.objects import ObjectStore
 
 __all__ = ["Upload"]
+
+BUFFER_SIZE = 1 << 20
 
 
 class Upload:
@@ -37,6 +42,10 @@ class Upload:
         self.written = 0
         self._store = store
         self.path, self._fd = store._files.create()
+        # Nobody reads a shard again soon: it goes past the page cache where that can be.
+        self._direct = size >= BUFFER_SIZE and set_direct(self._fd, True)
+        self._buffer = zeroed(BUFFER_SIZE) if self._direct else memoryview(b"")
+        self._filled = 0
 
     def write(self, piece: Buffer) -> None:
         """Append a piece. Raises BadObject past the announced size, DiskFull; either ends the upload."""
@@ -46,13 +55,38 @@ class Upload:
             raise BadObject(f"more bytes came than the announced {self.size}")
         view = memoryview(piece)
         try:
-            while view:
-                count = self._store._write(self._fd, view)
-                view = view[count:]
+            while view and self._direct:
+                count = min(len(view), BUFFER_SIZE - self._filled)
+                self._buffer[self._filled : self._filled + count] = view[:count]
+                self._filled += count
                 self.written += count
+                view = view[count:]
+                if self._filled == BUFFER_SIZE:
+                    self._flush(BUFFER_SIZE)
+            self._write(view)
+            self.written += len(view)
         except OSError as error:
             self.abort()
             raise disk_error(error) from error
+
+    def _flush(self, blocks: int) -> None:
+        """Write what is buffered: the first `blocks` bytes directly, if the file system lets us."""
+        rest = self._buffer[: self._filled]
+        self._filled = 0
+        if blocks:
+            try:
+                rest = rest[self._store._write(self._fd, rest[:blocks]) :]
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+        if rest:
+            set_direct(self._fd, False)
+            self._direct = False
+            self._write(rest)
+
+    def _write(self, view: memoryview) -> None:
+        while view:
+            view = view[self._store._write(self._fd, view) :]
 
     def commit(
         self,
@@ -75,6 +109,8 @@ class Upload:
             if self.written != self.size or leaves * LEAF_SIZE != self.size:
                 raise BadObject(f"{self.written} bytes in {leaves} leaves came, {self.size} bytes were announced")
             try:
+                if self._direct:
+                    self._flush(self._filled - self._filled % BLOCK)
                 os.fdatasync(self._fd)
             except OSError as error:
                 raise disk_error(error) from error
