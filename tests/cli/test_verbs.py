@@ -99,6 +99,11 @@ def test_backup_sends_what_to_leave_out(peerage: Peerage, daemon: Daemon, tmp_pa
         "exclude_caches": True,
         "tags": ["nightly"],
     }
+    patterns.write_bytes("a\x0cb\r\n\nc\u2028d\x85\r\r\n".encode() + b"\xff\x1c\x0b")
+    peerage("backup", str(tmp_path), "--exclude-file", str(patterns), "--host", "nas", "--dry-run")
+    sent = daemon.asked[-1][2]
+    assert sent["exclude"] == ["a\x0cb", "", "c\u2028d\x85\r", "\udcff\x1c\x0b"]
+    assert (sent["host"], sent["dry_run"]) == ("nas", True)
     missing = peerage("backup", str(tmp_path), "--exclude-file", str(tmp_path / "none"))
     assert missing.code == 5
     assert "none" in missing.err
@@ -133,6 +138,17 @@ def test_restore_sends_its_parts(peerage: Peerage, daemon: Daemon, tmp_path: Pat
         "restore",
         {"snapshot": "latest", "target": str(tmp_path / "t"), "include": ["/etc/hosts", "/srv"]},
     )
+
+
+def test_a_dry_run_says_what_there_is_to_do(peerage: Peerage, daemon: Daemon, tmp_path: Path) -> None:
+    daemon.result = {
+        "files": 7, "bytes": 9, "new_files": 2, "new_bytes": 5, "changed_files": 1, "changed_bytes": 1,
+        "unchanged_files": 3, "excluded": 4, "unreadable": [{"path": "/x", "reason": "denied"}], "dry_run": True,
+    }  # fmt: skip
+    answer = peerage("backup", tmp_path, "--dry-run")
+    assert answer.code == 3
+    assert "2 (5 B)" in answer.out
+    assert "/x: denied" in answer.err
 
 
 KEPT = {"id": "ab" * 32, "time_ns": "0", "host": "nas", "paths": ["/srv"], "bytes": 9, "tags": [], "hold": None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from peerage.cli.progress import Events
@@ -17,6 +17,14 @@ def ask(session: Session, verb: str, params: dict[str, Any] | None = None) -> di
 
     with Events() as events:
         return owner_client.call(session.home, verb, params or {}, events.show)
+
+
+def feed(session: Session, verb: str, params: dict[str, Any], pieces: AsyncIterator[bytes]) -> dict[str, Any]:
+    """As ask, for a verb that takes data. What `pieces` raises ends the work, and is raised here."""
+    from peerage.net import owner_client
+
+    with Events() as events:
+        return owner_client.call_stream(session.home, verb, params, pieces, events.show)
 
 
 def ask_rows(

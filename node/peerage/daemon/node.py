@@ -74,7 +74,7 @@ class Node:
 
     async def run(self) -> None:
         verbs = Verbs(self._home, self._read_policy, self._write_policy)
-        owner = OwnerServer(self._home.path, verbs.table(), verbs.data_table())
+        owner = OwnerServer(self._home.path, verbs.table(), verbs.data_table(), verbs.stream_table())
         await owner.start()
         try:
             chain = await self._connect()

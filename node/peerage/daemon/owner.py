@@ -1,6 +1,7 @@
 """The owner's interface: a Unix socket in the home, one verb a request, events and a result as JSON lines.
 
-Verbs that give data (a file's bytes, long lists) answer in frames instead, as fast as their reader takes them.
+Verbs that give data (a file's bytes, long lists) answer in frames instead, as fast as their reader takes them; verbs
+that take data are sent frames, as fast as they take them.
 
 Only the owner can open the socket (its directory is 0700), so there is no token. What a verb raises reaches the
 caller as an error event with its kind and exit code; what is not one of ours is logged whole and told in one line.
@@ -29,6 +30,9 @@ Verb = Callable[[dict[str, Any], Report], Awaitable[dict[str, Any]]]
 Write = Callable[[Buffer], Awaitable[None]]
 """Takes the next bytes of an answer; returns when there is room for more."""
 DataVerb = Callable[[dict[str, Any], Write], Awaitable[dict[str, Any]]]
+Read = Callable[[], Awaitable[bytes]]
+"""The next bytes that a caller sends, none at the true end. Raises PeerageError when they broke off."""
+StreamVerb = Callable[[dict[str, Any], Report, Read], Awaitable[dict[str, Any]]]
 T = TypeVar("T")
 MAX_PARAMETERS = 1 << 20  # bytes
 _EVENT_QUEUE = 256
@@ -37,18 +41,26 @@ log = structlog.get_logger()
 
 
 class OwnerServer:
-    """Serves `verbs` and `data_verbs` on <home>/run/owner.sock."""
+    """Serves `verbs`, `data_verbs` and `stream_verbs` on <home>/run/owner.sock."""
 
-    def __init__(self, home: Path, verbs: dict[str, Verb], data_verbs: dict[str, DataVerb]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        verbs: dict[str, Verb],
+        data_verbs: dict[str, DataVerb],
+        stream_verbs: dict[str, StreamVerb] | None = None,
+    ) -> None:
         self._home = home
         self._verbs = verbs
         self._data_verbs = data_verbs
+        self._stream_verbs = stream_verbs or {}
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         app = web.Application(client_max_size=MAX_PARAMETERS)
         app.router.add_post("/v1/{verb}", self._handle)
         app.router.add_post("/v1/data/{verb}", self._handle_data)
+        app.router.add_post("/v1/stream/{verb}", self._handle_stream)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2)
         await self._runner.setup()
         socket = self._home / SOCKET
@@ -64,6 +76,22 @@ class OwnerServer:
         (self._home / SOCKET).unlink(missing_ok=True)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, self._verbs.get(request.match_info["verb"]), request.text)
+
+    async def _handle_stream(self, request: web.Request) -> web.StreamResponse:
+        """As a plain verb, but what the caller sends is frames: the parameters, data, an end."""
+        incoming = frames.Incoming(request.content)
+        verb = self._stream_verbs.get(request.match_info["verb"])
+
+        async def fed(params: dict[str, Any], report: Report) -> dict[str, Any]:
+            assert verb is not None
+            return await verb(params, report, incoming.read)
+
+        return await self._answer(request, fed if verb is not None else None, incoming.parameters)
+
+    async def _answer(
+        self, request: web.Request, verb: Verb | None, parameters: Callable[[], Awaitable[str]]
+    ) -> web.StreamResponse:
         name = request.match_info["verb"]
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
@@ -75,7 +103,7 @@ class OwnerServer:
 
         writer = asyncio.create_task(_write_events(response, events))
         try:
-            final = await _run(name, self._verbs.get(name), request, report)
+            final = await _run(name, verb, parameters, report)
             await asyncio.sleep(0)  # events reported from other threads arrive first
             _offer(events, final)
             await writer
@@ -102,7 +130,8 @@ class OwnerServer:
                     raise _Gone from error
 
         try:
-            final = json.dumps(await _run(name, self._data_verbs.get(name), request, write), default=str).encode()
+            verb = self._data_verbs.get(name)
+            final = json.dumps(await _run(name, verb, request.text, write), default=str).encode()
             await response.write(frames.header(frames.LAST, len(final)) + final)
             await response.write_eof()
         except (ConnectionError, _Gone):
@@ -115,13 +144,16 @@ class _Gone(Exception):
 
 
 async def _run(
-    name: str, verb: Callable[[dict[str, Any], T], Awaitable[dict[str, Any]]] | None, request: web.Request, output: T
+    name: str,
+    verb: Callable[[dict[str, Any], T], Awaitable[dict[str, Any]]] | None,
+    parameters: Callable[[], Awaitable[str]],
+    output: T,
 ) -> dict[str, Any]:
     """What ends the answer: the verb's result, or the error that it raised."""
     try:
         if verb is None:
             raise UserError(f"this node knows no verb {name!r}: the command and the daemon differ in version")
-        params = json.loads(await request.text() or "{}")
+        params = json.loads(await parameters() or "{}")
         if not isinstance(params, dict):
             raise UserError("parameters must be a JSON object")
         return {"event": "result", "result": await verb(params, output)}

@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from peerage.daemon import keeping
+from peerage.daemon.backing import BackupVerbs
 from peerage.daemon.clock import Clock
-from peerage.daemon.owner import DataVerb, Verb
-from peerage.daemon.params import flag, string, strings
+from peerage.daemon.owner import DataVerb, StreamVerb, Verb
+from peerage.daemon.params import string, strings
 from peerage.daemon.reading import ReadingVerbs
 from peerage.deal.policy import Policy
 from peerage.errors import PeerageError, UserError
-from peerage.flow.backup import BackupOptions, backup
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.forget import shown
 from peerage.flow.health import health_of
 from peerage.flow.restore import restore
 from peerage.flow.snapshots import summaries
-from peerage.source.select import Selector
 from peerage.store.home import Home
 from peerage_chain.errors import ChainFault, ChainUnavailable
 from peerage_chain.types import CREDIT, AgreementInfo
@@ -39,7 +38,7 @@ class Verbs:
         self._set_policy = set_policy
         self._context: NodeContext | None = None
         self._clock: Clock | None = None
-        self._backup = asyncio.Lock()
+        self._backing = BackupVerbs(lambda: self._joined)
         self._reading = ReadingVerbs(lambda: self._joined)
         self._closing = False
 
@@ -47,7 +46,7 @@ class Verbs:
         return {
             "ping": self._ping,
             "status": self._status,
-            "backup": self._do_backup,
+            "backup": self._backing.backup,
             "snapshots": self._snapshots,
             "ls": self._reading.ls,
             "stats": self._reading.stats,
@@ -64,6 +63,10 @@ class Verbs:
         """The verbs that answer with data, on /v1/data/."""
         return {"cat": self._reading.cat, "find": self._reading.find, "diff": self._reading.diff}
 
+    def stream_table(self) -> dict[str, StreamVerb]:
+        """The verbs that take data, on /v1/stream/."""
+        return {"backup": self._backing.backup_stream}
+
     def ready(self, context: NodeContext, clock: Clock) -> None:
         self._context, self._clock = context, clock
 
@@ -73,7 +76,7 @@ class Verbs:
     @property
     def busy(self) -> bool:
         """Whether a backup is running."""
-        return self._backup.locked()
+        return self._backing.busy
 
     @property
     def _joined(self) -> NodeContext:
@@ -95,16 +98,6 @@ class Verbs:
 
     async def _ping(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         return {"joined": self._context is not None, "pid": os.getpid()}
-
-    async def _do_backup(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
-        paths = [os.fsencode(p) for p in strings(params, "paths")]
-        selector = Selector(strings(params, "exclude"), flag(params, "one_file_system"), flag(params, "exclude_caches"))
-        options = BackupOptions(selector, tuple(strings(params, "tags")))
-        context = self._joined
-        if self._backup.locked():
-            raise UserError("a backup is already running on this node: wait for it to end")
-        async with self._backup:
-            return asdict(await backup(context, paths, report, options))
 
     async def _restore(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
         include = [os.fsencode(p) for p in strings(params, "include")]

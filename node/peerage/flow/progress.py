@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from peerage.source.select import Selector, is_cache
+from peerage.source.select import CACHE_TAG, Selector, is_cache
 
 
 @dataclass(slots=True)
@@ -33,36 +34,62 @@ class Scan:
     stopped: bool = False
 
 
-def scan_paths(paths: Sequence[bytes], scan: Scan, selector: Selector) -> None:
-    """Count the files and bytes under `paths` that `selector` takes, without following links; stops when told to."""
-    for root in paths:
-        stack = [root]
-        while stack and not scan.stopped:
-            path = stack.pop()
+class Walk:
+    """Every name under some paths that a selector takes, but directories and sockets; links are not followed.
+
+    excluded: names that it did not take. unreadable: (path, reason) of what could not be looked at.
+    """
+
+    def __init__(self, selector: Selector) -> None:
+        self._selector = selector
+        self.excluded = 0
+        self.unreadable: list[tuple[bytes, OSError]] = []
+
+    def under(self, paths: Sequence[bytes]) -> Iterator[tuple[bytes, os.stat_result]]:
+        """(path, its lstat), in no particular order."""
+        for root in paths:
             try:
-                if selector.exclude_caches and is_cache(path):
-                    scan.files += 1
-                    continue
-                with os.scandir(path) as entries:
-                    stack += [entry.path for entry in entries if _is_directory_to_enter(entry, root, scan, selector)]
-            except NotADirectoryError:
-                scan.files += 1
-                scan.bytes += os.lstat(path).st_size
-            except OSError:
-                continue  # the archiver reports it by name
-    scan.done = not scan.stopped
+                st = os.lstat(root)
+            except OSError as error:
+                self.unreadable.append((root, error))
+                continue
+            if not stat.S_ISDIR(st.st_mode):
+                yield root, st
+                continue
+            stack = [root]
+            while stack:
+                for path, st_inside in self._list(stack.pop(), len(root), st.st_dev):
+                    if stat.S_ISDIR(st_inside.st_mode):
+                        stack.append(path)
+                    elif not stat.S_ISSOCK(st_inside.st_mode):
+                        yield path, st_inside
+
+    def _list(self, directory: bytes, root_length: int, device: int) -> Iterator[tuple[bytes, os.stat_result]]:
+        only = CACHE_TAG if self._selector.exclude_caches and is_cache(directory) else None
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    if only is not None and entry.name != only:
+                        continue
+                    try:
+                        st = entry.stat(follow_symlinks=False)
+                    except OSError as error:
+                        self.unreadable.append((entry.path, error))
+                        continue
+                    is_directory = stat.S_ISDIR(st.st_mode)
+                    if not self._selector.takes(entry.path[root_length:].lstrip(b"/"), is_directory):
+                        self.excluded += 1
+                    elif not (is_directory and self._selector.crosses(st.st_dev, device)):
+                        yield entry.path, st
+        except OSError as error:
+            self.unreadable.append((directory, error))
 
 
-def _is_directory_to_enter(entry: os.DirEntry[bytes], root: bytes, scan: Scan, selector: Selector) -> bool:
-    """Count what is no directory; True for a directory that is to be looked into."""
-    is_directory = entry.is_dir(follow_symlinks=False)
-    if not selector.takes(entry.path[len(root) :].lstrip(b"/"), is_directory):
-        return False
-    if is_directory:
-        if not selector.one_file_system:
-            return True
-        return not selector.crosses(entry.stat(follow_symlinks=False).st_dev, os.lstat(root).st_dev)
-    scan.files += 1
-    if entry.is_file(follow_symlinks=False):
-        scan.bytes += entry.stat(follow_symlinks=False).st_size
-    return False
+def scan_paths(paths: Sequence[bytes], scan: Scan, selector: Selector) -> None:
+    """Count the files and bytes under `paths` that `selector` takes; stops when told to."""
+    for _, st in Walk(selector).under(paths):
+        if scan.stopped:
+            return
+        scan.files += 1
+        scan.bytes += st.st_size if stat.S_ISREG(st.st_mode) else 0
+    scan.done = True

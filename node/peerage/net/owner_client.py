@@ -54,14 +54,32 @@ def call_data(home: Path, verb: str, params: dict[str, Any], on_data: Callable[[
     return asyncio.run(ask())
 
 
+def call_stream(
+    home: Path,
+    verb: str,
+    params: dict[str, Any],
+    pieces: AsyncIterator[bytes],
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Ask for work on what `pieces` gives; a PeerageError that it raises ends the work. Raises as `call` does."""
+
+    async def ask() -> dict[str, Any]:
+        body = frames.outgoing(json.dumps(params), pieces)
+        async with _post(home, f"stream/{verb}", body) as response:
+            return await _read(response, on_event)
+
+    return asyncio.run(ask())
+
+
 @asynccontextmanager
 async def _post(
-    home: Path, path: str, params: dict[str, Any], buffer: int = _LINE_LIMIT
+    home: Path, path: str, params: dict[str, Any] | AsyncIterator[bytes], buffer: int = _LINE_LIMIT
 ) -> AsyncIterator[aiohttp.ClientResponse]:
+    body = json.dumps(params) if isinstance(params, dict) else params
     with short_path(home / SOCKET) as socket, failures(home):
         async with (
             session(socket, buffer) as http,
-            http.post(f"http://owner/v1/{path}", data=json.dumps(params)) as response,
+            http.post(f"http://owner/v1/{path}", data=body) as response,
         ):
             yield response
 
@@ -116,4 +134,4 @@ async def _read(response: aiohttp.ClientResponse, on_event: Callable[[dict[str, 
     raise PeerageError("the daemon closed the connection without a result: see its log")
 
 
-__all__ = ["SOCKET", "RemoteError", "acall", "call", "call_data"]
+__all__ = ["SOCKET", "RemoteError", "acall", "call", "call_data", "call_stream"]

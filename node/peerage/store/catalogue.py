@@ -218,6 +218,10 @@ class Catalogue:
             db.execute("INSERT INTO open_runs VALUES (?)", (run,))
         return run, open_runs
 
+    def open_runs(self) -> set[int]:
+        """The runs that never ended, and one that is under way."""
+        return {row[0] for row in self._rows("SELECT run FROM open_runs")}
+
     def end_run(self, run: int) -> None:
         """All that this run read is stored."""
         with self._write() as db:
