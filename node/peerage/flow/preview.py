@@ -1,60 +1,72 @@
-"""What a restore would do, without doing any of it: no data is fetched, and nothing is touched."""
+"""What a backup would do: names are looked at and compared with the catalogue; nothing is read, sent or kept."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
-from typing import Any
+import stat
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from peerage.flow.context import NodeContext
-from peerage.flow.fetch import BlobCache
-from peerage.flow.restore import RestoreOptions, backed_up
-from peerage.flow.selection import Selection, walk
-from peerage.flow.snapshots import entries_of, find, load
-from peerage.snapshot.tree import EntryType
-from peerage.source.replace import Replacer, State
+from peerage.flow.backup import BackupOptions, check_paths
+from peerage.flow.context import NodeContext, Report
+from peerage.flow.progress import Walk
+from peerage.source.read import facts
 
-Row = dict[str, Any]
+_REPORT_EVERY = 5000  # names
 
 
-async def preview(
-    context: NodeContext,
-    cache: BlobCache,
-    wanted: str,
-    target: Path,
-    include: Sequence[bytes],
-    options: RestoreOptions,
-    counts: dict[str, int],
-) -> AsyncIterator[Row]:
-    """A row for each name that would be created, replaced, given other metadata, or deleted; those kept are counted.
+@dataclass(slots=True)
+class Preview:
+    """Counts of names that are no directories, as --json shows them. new: not in the catalogue. changed: not as it was
+    when last read, or last read by a backup that did not end. new_bytes, changed_bytes: what would be read of them."""
 
-    counts: filled with how many of each action, and `bytes`, what the files to be written hold. Sizes and times are
-    compared, not contents. Raises UserError as restore() does.
-    """
-    options.check()
-    snapshot = await load(cache, find(context, wanted).id)
-    selection = Selection(snapshot, include, options.patterns, options.exclude)
-    replacer = Replacer(target, options.delete)
-    try:
-        there = options.in_place and await context.in_worker(replacer.look)
-        async for path, entry, entering, whole in walk(cache, snapshot.subtree, selection):
-            if entering:
-                state = await context.in_worker(replacer.state_of, path, entry) if there else State.CREATE
-                counts[state.value] = counts.get(state.value, 0) + 1
-                writes = entry.type is EntryType.FILE and state in (State.CREATE, State.REPLACE)
-                counts["bytes"] = counts.get("bytes", 0) + (entry.size if writes else 0)
-                if state is not State.KEEP:
-                    yield _row(state.value, path, entry.type.name.lower(), entry.size)
-            elif there and options.delete and whole and backed_up(snapshot, path):
-                names = {e.name for e in await entries_of(cache, entry.subtree)}
-                for name in await context.in_worker(replacer.others, path, names, selection.excludes):
-                    counts["delete"] = counts.get("delete", 0) + 1
-                    yield _row("delete", (*path, name), "", 0)
-        selection.check()
-    finally:
-        await context.in_worker(replacer.close)
+    files: int = 0
+    bytes: int = 0
+    new_files: int = 0
+    new_bytes: int = 0
+    changed_files: int = 0
+    changed_bytes: int = 0
+    unchanged_files: int = 0
+    excluded: int = 0
+    seconds: float = 0.0
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+    dry_run: bool = True
 
 
-def _row(action: str, path: tuple[bytes, ...], type: str, size: int) -> Row:
-    return {"action": action, "path": os.fsdecode(b"/".join(path)), "type": type, "size": size}
+async def preview(context: NodeContext, paths: Sequence[bytes], options: BackupOptions, report: Report) -> Preview:
+    """Raises UserError for a path that is not there or cannot be read at all."""
+    check_paths(paths)
+    return await context.in_worker(_preview, context, paths, options, report)
+
+
+def _preview(context: NodeContext, paths: Sequence[bytes], options: BackupOptions, report: Report) -> Preview:
+    started = time.monotonic()
+    walk, result = Walk(options.selector), Preview()
+    untrusted = context.catalogue.open_runs()
+    linked: set[tuple[int, int]] = set()
+    for path, st in walk.under(paths):
+        result.files += 1
+        if result.files % _REPORT_EVERY == 0:
+            report({"event": "progress", "phase": "dry run", "files": result.files, "bytes": result.bytes})
+        if not stat.S_ISREG(st.st_mode):
+            continue
+        if st.st_nlink > 1:
+            if (st.st_dev, st.st_ino) in linked:  # one file, whatever its names
+                result.unchanged_files += 1
+                continue
+            linked.add((st.st_dev, st.st_ino))
+        result.bytes += st.st_size
+        known = context.catalogue.file_state(path)
+        if known is None:
+            result.new_files += 1
+            result.new_bytes += st.st_size
+        elif known[:5] != facts(st) or known.run in untrusted:
+            result.changed_files += 1
+            result.changed_bytes += st.st_size
+        else:
+            result.unchanged_files += 1
+    result.excluded = walk.excluded
+    result.unreadable = [{"path": os.fsdecode(p), "reason": e.strerror or str(e)} for p, e in walk.unreadable]
+    result.seconds = time.monotonic() - started
+    return result
