@@ -60,11 +60,13 @@ class Builder:
     def __init__(self) -> None:
         self.objects: dict[ShardRoot, bytes] = {}
         self.packs: list[PackRecord] = []
+        self.plain: list[bytes] = []
         self.key = RepositoryKey(1, RAW[1])
 
     def pack(self, kind: PackKind, blobs: list[tuple[BlobKind, bytes]]) -> PackRecord:
         writer = PackWriter(self.key, kind, noise(f"salt {kind}", 32))
         for blob_kind, raw in blobs:
+            self.plain.append(raw)
             writer.add(self.key.chunk_id(raw), blob_kind, len(raw), compress(raw))
         sealed = writer.finish(CODE)
         parity = coder(CODE).encode(sealed.data, sealed.shard_length)

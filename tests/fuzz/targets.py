@@ -1,0 +1,374 @@
+"""One target for each parser of bytes that come from outside: what it does with them, and what it may raise.
+
+A target imports its parser when it is made, so that the fuzzer instruments that parser alone. What lies under a seal is
+sealed here with a known key first: otherwise no mutation would get past the tag.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from peerage.errors import IntegrityError, LocalFault, PeerageError, UserError
+
+SEEDS = Path(__file__).parent / "seeds"
+MAX_BYTES = 4096
+"""Of an input; a target may take more."""
+
+Parse = Callable[[bytes], object]
+GENERATION, RAW, SALT = 7, b"\x17" * 32, b"\x5a" * 32
+
+
+class Target(NamedTuple):
+    """make: imports the parser and gives what runs it. allowed: what the parser's docstring says that it raises."""
+
+    make: Callable[[], Parse]
+    allowed: tuple[type[Exception], ...] = (IntegrityError,)
+    max_bytes: int = MAX_BYTES
+
+
+def pack_directory() -> Parse:
+    """An even first byte: a pack as it is. An odd one: a directory's plaintext, sealed into a pack without blobs."""
+    from peerage.pack.layout import TRAILER, TRAILER_MAGIC, decode_directory, encode_header
+    from peerage.pack.reader import read_directory
+    from peerage.seal.blob import DIRECTORY_ORDINAL, nonce
+    from peerage.seal.keys import KeyRing
+
+    ring = KeyRing({GENERATION: RAW})
+    header = encode_header(GENERATION, SALT)
+    cipher = ring[GENERATION].pack_cipher(SALT)
+
+    def parse(data: bytes) -> object:
+        if not data or data[0] % 2 == 0:
+            return read_directory(ring, data[1:])
+        sealed = cipher.encrypt(nonce(DIRECTORY_ORDINAL), data[1:], header)
+        pack = header + sealed + TRAILER.pack(len(sealed), TRAILER_MAGIC)
+        at = int.from_bytes(data[1:3], "big")
+        return read_directory(ring, pack) if data[0] % 4 == 1 else decode_directory(data[3:], at)
+
+    return parse
+
+
+def blob() -> Parse:
+    """Raw length u24, then a payload, which is sealed as a blob whose id may fit or not; or, odd, the sealed bytes."""
+    from peerage.model import BlobEntry, BlobKind, PackId
+    from peerage.pack.reader import BlobOpener
+    from peerage.seal.blob import aad, decompress, nonce
+    from peerage.seal.keys import KeyRing
+
+    ring = KeyRing({GENERATION: RAW})
+    opener, key, pack = BlobOpener(ring), ring[GENERATION], PackId(SALT)
+
+    def parse(data: bytes) -> object:
+        way, raw_length, payload = data[:1], int.from_bytes(data[1:4], "big"), data[4:]
+        if way == b"\x00":
+            return decompress(payload, raw_length)
+        id_ = key.chunk_id(payload)
+        sealed = payload
+        if way == b"\x01":
+            sealed = key.pack_cipher(pack).encrypt(nonce(0), payload, aad(BlobKind.TREE, id_))
+        entry = BlobEntry(id_, BlobKind.TREE, 0, 48, len(sealed), raw_length)
+        return opener.open(GENERATION, pack, entry, sealed)
+
+    return parse
+
+
+def tree() -> Parse:
+    """Blobs of one directory, each behind its length u16; and what a reader does with an entry's content."""
+    from peerage.snapshot.tree import decode_tree, split_ids
+
+    def parse(data: bytes) -> object:
+        entries = decode_tree(pieces(data))
+        return [(split_ids(entry.content), split_ids(entry.subtree)) for entry in entries]
+
+    return parse
+
+
+def pieces(data: bytes) -> list[bytes]:
+    found = []
+    while len(data) > 2:
+        length = int.from_bytes(data[:2], "big")
+        found.append(data[2 : 2 + length])
+        data = data[2 + length :]
+    return found
+
+
+def content_list() -> Parse:
+    """A list blob behind its length u16, then a tree blob: where the data of its files goes."""
+    from peerage.flow.files import Layout
+    from peerage.snapshot.tree import decode_tree, split_ids
+
+    def parse(data: bytes) -> object:
+        end = 2 + int.from_bytes(data[:2], "big")
+        split_ids(data[2:end])
+        layouts = [Layout(entry) for entry in decode_tree([data[end:]])]
+        return [
+            (list(layout.spread(0, layout.length)), list(layout.spread(7, 1 << 20)), list(layout.data_in(9, 1 << 40)))
+            for layout in layouts
+        ]
+
+    return parse
+
+
+def snapshot() -> Parse:
+    from peerage.snapshot.snapshot import decode_snapshot, encode_snapshot
+
+    def parse(data: bytes) -> object:
+        found = decode_snapshot(data)
+        assert decode_snapshot(encode_snapshot(found)) == found
+        return found
+
+    return parse
+
+
+def summary() -> Parse:
+    from peerage.snapshot.snapshot import decode_summary, encode_summary
+
+    def parse(data: bytes) -> object:
+        found = decode_summary(data)
+        assert decode_summary(encode_summary(found)) == found
+        return found
+
+    return parse
+
+
+def head() -> Parse:
+    """Even: a head as it is. Odd: a body's plaintext, sealed into a head; its raw length told rightly or not."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    from peerage.seal.blob import compress, nonce
+    from peerage.seal.keys import KeyRing, wrap
+    from peerage.snapshot.head import MAGIC, open_head, peek_head
+
+    wrap_key = bytes(range(32))
+    wrapped = wrap(RAW, wrap_key, GENERATION, bytes(12))
+    ring = KeyRing({GENERATION: RAW})
+    cipher = AESGCM(ring[GENERATION].head_key(SALT))
+
+    def parse(data: bytes) -> object:
+        if not data or data[0] % 2 == 0:
+            peek_head(data[1:])
+            return open_head(data[1:], wrap_key)
+        body = data[1:]
+        payload = compress(body) if data[0] % 4 == 1 else body
+        raw_length = len(body) + data[0] // 64
+        length = 74 + 64 + len(payload) + 16 + 65
+        clear = MAGIC + bytes((0, 1, 0, 1)) + length.to_bytes(4, "big") + bytes(16) + GENERATION.to_bytes(4, "big")
+        clear += SALT + raw_length.to_bytes(4, "big") + b"\x00\x01" + GENERATION.to_bytes(4, "big") + wrapped
+        return open_head(clear + cipher.encrypt(nonce(0), bytes(payload), clear) + bytes(65), ring)
+
+    return parse
+
+
+def index_segment() -> Parse:
+    from peerage.snapshot.index import decode_segment, encode_segments, merged
+
+    def parse(data: bytes) -> object:
+        packs = decode_segment(data)
+        if packs:
+            merged(packs[0], packs[-1])
+            assert [pack for segment in encode_segments(packs) for pack in decode_segment(segment)] == packs
+        return packs
+
+    return parse
+
+
+def wire(name: str, then: str = "") -> Parse:
+    """A JSON message of peerage.wire.messages, and the value type that it stands for."""
+    from peerage.wire import messages
+
+    kind: Any = getattr(messages, name)
+
+    def parse(data: bytes) -> object:
+        message = messages.decode(kind, data)
+        assert messages.decode(kind, messages.encode(message)) == message
+        for step in then.split("."):
+            if step:
+                part = getattr(message, step)
+                message = part() if callable(part) else part
+        return message
+
+    return parse
+
+
+def request() -> Parse:
+    """What a provider reads of a request beside its body: method and path, lengths, range, query, version; by lines."""
+    from peerage.net import requests
+    from peerage.wire import version
+    from peerage.wire.messages import parse_id
+    from peerage.wire.refusals import Refusal
+
+    def parse(data: bytes) -> object:
+        lines = [*data.decode("latin-1").split("\n", 7), *[""] * 8]
+        method, path, length, encoding, span, query, spoken, size = lines[:8]
+        pairs = dict(part.partition("=")[::2] for part in query.split("&") if part)
+        headers = {"Content-Length": length} | ({"Content-Encoding": encoding} if encoding else {})
+        asked: list[Callable[[], object]] = [
+            lambda: [parse_id(id_, "an id") for id_ in requests.match(method, path)[1]],
+            lambda: requests.body_length(headers, 1 << 20),
+            lambda: requests.byte_range(span, len(size)),
+            lambda: requests.object_query(pairs),
+            lambda: requests.number_of(pairs, "start", 0, 1 << 63),
+            lambda: version.check(spoken),
+        ]
+        for ask in asked:
+            with contextlib.suppress(Refusal):
+                ask()
+        return None
+
+    return parse
+
+
+def certificate() -> Parse:
+    """A member's certificate as the chain gives it: it is trusted or passed over."""
+    import ssl
+
+    from peerage.net.tls import fingerprint, trust
+
+    def parse(data: bytes) -> object:
+        assert trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), [data]) in (0, 1)
+        return fingerprint(data)
+
+    return parse
+
+
+def signature() -> Parse:
+    """A digest and a peer's signature."""
+    from peerage_chain.typed import recover
+
+    return lambda data: recover(data[:32], data[32:])
+
+
+def frames() -> Parse:
+    """What comes over the owner's socket to a verb that takes data."""
+    from asyncio import IncompleteReadError
+    from io import BytesIO
+
+    from peerage.net.frames import Incoming
+
+    class Content(BytesIO):
+        async def readexactly(self, size: int) -> bytes:
+            data = self.read(size)
+            if len(data) < size:
+                raise IncompleteReadError(data, size)
+            return data
+
+    async def read(content: Any) -> None:
+        incoming = Incoming(content)
+        await incoming.parameters()
+        while await incoming.read():
+            pass
+
+    def parse(data: bytes) -> None:
+        with contextlib.suppress(StopIteration):  # nothing ever waits, so one step is all of it
+            read(Content(data)).send(None)
+
+    return parse
+
+
+def keystore() -> Parse:
+    """Even: a file as it is, but for scrypt's cost, which is made small. Odd: a body's plaintext, sealed."""
+    from hashlib import scrypt
+
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    from peerage.keys.keystore import MAGIC, Keystore
+
+    def header(salt: bytes, cost: bytes = b"\x01\x01\x01") -> bytes:
+        return MAGIC + b"\x00\x01" + cost + salt
+
+    key = scrypt(b"p", salt=SALT, n=2, r=1, p=1, dklen=32)
+
+    def parse(data: bytes) -> object:
+        if data[:1] and data[0] % 2:
+            sealed = AESGCM(key).encrypt(bytes(12), data[1:], header(SALT))
+            return Keystore.open(header(SALT) + sealed, "p")
+        body = bytearray(data[1:])
+        if len(body) > 11 and 1 <= body[10] <= 24:
+            body[10] = 1 + body[10] % 4
+            body[11] &= 0x80 | 0x0F
+        return Keystore.open(bytes(body), "p")
+
+    return parse
+
+
+def words() -> Parse:
+    """A words file: the sheet, and what its words are repaired to."""
+    from peerage.keys.parity import repair
+    from peerage.keys.sheet import parse_sheet
+    from peerage.keys.words import entropy_of
+
+    def parse(data: bytes) -> object:
+        sheet = parse_sheet(data.decode("utf-8", "replace"))
+        assert parse_sheet(sheet.text()) == sheet
+        sheet.html()
+        return entropy_of(repair(sheet.given).words)
+
+    return parse
+
+
+def config() -> Parse:
+    from peerage.store.config import Config
+
+    def parse(data: bytes) -> object:
+        found = Config.from_toml(data.decode("utf-8", "replace"))
+        found.listen_address()
+        assert Config.from_toml(found.to_toml()) == found
+        return found
+
+    return parse
+
+
+def policy() -> Parse:
+    """A policy file; after a first byte of 1, a key and a value to set instead."""
+    from peerage.deal.policy import Policy, offer_of
+
+    def parse(data: bytes) -> object:
+        text = data.decode("utf-8", "replace")
+        key, _, value = text[1:].partition("=")
+        found = Policy().set(key, value) if text[:1] == "\x01" else Policy.parse(text)
+        assert Policy.parse(found.dump()) == found
+        return offer_of(found)
+
+    return parse
+
+
+TARGETS: dict[str, Target] = {
+    "pack-directory": Target(pack_directory),
+    "blob": Target(blob),
+    "tree": Target(tree),
+    "content-list": Target(content_list),
+    "snapshot": Target(snapshot),
+    "summary": Target(summary),
+    "head": Target(head),
+    "index-segment": Target(index_segment),
+    **{
+        f"wire-{name}": Target(partial(wire, kind, then), (PeerageError,))
+        for name, kind, then in (
+            ("proposal", "Proposal", "terms.terms"),
+            ("proposal-answer", "ProposalAnswer", "terms.terms"),
+            ("cosign-request", "CosignRequest", "revision.revision"),
+            ("cosign-answer", "CosignAnswer", ""),
+            ("receipt", "ReceiptBody", "receipt"),
+            ("object-page", "ObjectPage", ""),
+            ("head-list", "HeadList", ""),
+            ("hello", "Hello", ""),
+            ("error", "ErrorBody", ""),
+        )
+    },
+    "request": Target(request, ()),
+    "certificate": Target(certificate, ()),
+    "signature": Target(signature, (ValueError,)),
+    "frames": Target(frames, (PeerageError,)),
+    "keystore": Target(keystore, (IntegrityError, UserError, LocalFault)),
+    "words": Target(words, (UserError,)),
+    "config": Target(config, (UserError,)),
+    "policy": Target(policy, (UserError,)),
+}
+
+
+def seeds_of(name: str) -> list[Path]:
+    return sorted((SEEDS / name).iterdir())
