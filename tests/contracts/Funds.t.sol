@@ -12,7 +12,7 @@ contract FundsTest is Test {
 
     function setUp() public {
         market = new Market();
-        bytes4[] memory actions = new bytes4[](14);
+        bytes4[] memory actions = new bytes4[](18);
         actions[0] = Market.advance.selector;
         actions[1] = Market.advance.selector; // time passes more often than anything else happens
         actions[2] = Market.advance.selector;
@@ -27,6 +27,10 @@ contract FundsTest is Test {
         actions[11] = Market.steal.selector;
         actions[12] = Market.standDown.selector;
         actions[13] = bytes4(keccak256("deposit(uint8,uint64)"));
+        actions[14] = Market.announceRemoval.selector;
+        actions[15] = Market.announceRemoval.selector;
+        actions[16] = Market.cancelRemoval.selector;
+        actions[17] = Market.shrink.selector;
         targetContract(address(market));
         targetSelector(FuzzSelector(address(market), actions));
     }
@@ -42,6 +46,16 @@ contract FundsTest is Test {
     function invariant_aRevisionsNumberOnlyGrows() public view {
         for (uint256 i = 0; i < market.number(); ++i) {
             assertEq(market.viewOf(i).sequence, market.sequenceSeen(market.ids(i)));
+        }
+    }
+
+    /// @dev Leaves go by what was announced a whole minimum retention before, and by nothing else.
+    function invariant_leavesAreWhatWasKept() public view {
+        for (uint256 i = 0; i < market.number(); ++i) {
+            bytes32 id = market.ids(i);
+            (uint64 leaves,) = market.announced(id);
+            assertEq(market.viewOf(i).leaves, market.leavesLeft(id));
+            assertEq(market.pendingOf(id), leaves);
         }
     }
 

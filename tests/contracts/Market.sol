@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {AgreementState, Params, Terms} from "peerage/types/Types.sol";
+import {AgreementState, Params, Revision, Terms} from "peerage/types/Types.sol";
 import {AgreementView} from "peerage/interfaces/IAgreements.sol";
 import {StateTable} from "peerage/libraries/StateTable.sol";
 import {Network} from "./Network.sol";
@@ -21,6 +21,13 @@ contract Market is Network {
     uint256[6] public reached;
     mapping(bytes32 id => uint64) public sequenceSeen;
     mapping(bytes32 id => uint256) public provenEpochs;
+    mapping(bytes32 id => Announced) public announced;
+    mapping(bytes32 id => uint64) public leavesLeft;
+
+    struct Announced {
+        uint64 leaves;
+        uint256 epoch;
+    }
 
     error Stolen();
 
@@ -69,6 +76,7 @@ contract Market is Network {
         terms.pricePerGibEpoch = uint64(bound(price, 0, 1e12));
         terms.collateral = uint64(bound(collateral, 0, 50 * CREDITS));
         terms.endEpoch = terms.startEpoch + 1 + term % 60;
+        terms.minRetentionEpochs = term % 7;
         terms.egressPricePerGib = terms.pricePerGibEpoch / 7;
         if (agreements.promised(terms.provider) + CAPACITY > GIB) return;
         uint256 full = (uint256(CAPACITY) * terms.pricePerGibEpoch + GIB - 1) / GIB;
@@ -85,6 +93,66 @@ contract Market is Network {
         if (shown.state != AgreementState.ACTIVE || epoch >= shown.terms.endEpoch) return;
         revise(id, uint64(bound(leaves, shown.leaves == 0 ? 1 : shown.leaves, 64)));
         sequenceSeen[id] = shown.sequence + 1;
+        leavesLeft[id] = agreements.get(id).leaves;
+    }
+
+    /// @dev By a node key or an account, mostly the client's, of any number of leaves.
+    function announceRemoval(uint8 who, uint8 which, uint8 leaves) external {
+        _now();
+        if (ids.length == 0) return;
+        bytes32 id = ids[which % ids.length];
+        AgreementView memory shown = agreements.get(id);
+        leaves %= 70;
+        uint32 member = _actor(who, shown.terms.client);
+        bool allowed = member == shown.terms.client && shown.state == AgreementState.ACTIVE && announced[id].leaves == 0
+            && leaves != 0 && leaves <= leavesLeft[id];
+        vm.prank(who & 1 == 0 ? node(member) : account(member));
+        try agreements.announceRemoval(id, "objects", leaves) {
+            require(allowed, "announced");
+            announced[id] = Announced(leaves, epoch);
+        } catch {
+            require(!allowed, "not announced");
+        }
+    }
+
+    function cancelRemoval(uint8 who, uint8 which) external {
+        _now();
+        if (ids.length == 0) return;
+        bytes32 id = ids[which % ids.length];
+        uint32 client = agreements.get(id).terms.client;
+        uint32 member = _actor(who, client);
+        bool allowed = member == client && announced[id].leaves != 0;
+        vm.prank(who & 1 == 0 ? node(member) : account(member));
+        try agreements.cancelRemoval(id) {
+            require(allowed, "cancelled");
+            delete announced[id];
+        } catch {
+            require(!allowed, "not cancelled");
+        }
+    }
+
+    /// @dev Both sides sign whatever it is: only the contract stands between a stolen key and the data.
+    function shrink(uint8 which, uint8 leaves) external {
+        _now();
+        if (ids.length == 0) return;
+        bytes32 id = ids[which % ids.length];
+        AgreementView memory shown = agreements.get(id);
+        // Mostly what was announced: other numbers are always refused.
+        uint64 gone = leaves < 192 ? announced[id].leaves : leaves % 64;
+        if (gone == 0 || gone >= leavesLeft[id]) return;
+        bool allowed = shown.state == AgreementState.ACTIVE && epoch < shown.terms.endEpoch
+            && gone == announced[id].leaves && epoch >= announced[id].epoch + shown.terms.minRetentionEpochs;
+        Revision memory revision = nextRevision(id, leavesLeft[id] - gone);
+        bytes memory ours = signRevision(nodeKey[shown.terms.client], revision);
+        bytes memory theirs = signRevision(nodeKey[shown.terms.provider], revision);
+        try agreements.revise(revision, ours, theirs) {
+            require(allowed, "shrunk");
+            delete announced[id];
+            leavesLeft[id] -= gone;
+            ++sequenceSeen[id];
+        } catch {
+            require(!allowed, "not shrunk");
+        }
     }
 
     function settle(uint8 which, bool late) external {
@@ -190,6 +258,10 @@ contract Market is Network {
         return agreements.get(ids[index]);
     }
 
+    function pendingOf(bytes32 id) external view returns (uint64) {
+        return agreements.removalOf(id).leaves;
+    }
+
     function paid(uint256 index) external view returns (uint256) {
         return clearing.ledgerOf(ids[index]).paid;
     }
@@ -209,6 +281,10 @@ contract Market is Network {
 
     function boundBy(uint32 member) external view returns (uint256) {
         return agreements.boundBy(node(member));
+    }
+
+    function _actor(uint8 who, uint32 client) private pure returns (uint32) {
+        return who < 192 ? client : 1 + (who >> 1) % MEMBERS;
     }
 
     function _now() private {
