@@ -94,8 +94,17 @@ class Peers(Protocol):
         ...
 
     async def cosign(
-        self, member: MemberId, revision: Revision, appended: Sequence[ShardRoot], client_signature: bytes
-    ) -> bytes: ...
+        self,
+        member: MemberId,
+        revision: Revision,
+        appended: Sequence[ShardRoot],
+        client_signature: bytes,
+        removed: Sequence[ShardRoot] = (),
+    ) -> bytes:
+        """The provider's signature. removed: the objects of an announced removal whose time has come, sorted; then
+        nothing is appended."""
+        ...
+
     async def get_object(
         self, member: MemberId, root: ShardRoot, offset: int = 0, length: int | None = None
     ) -> bytes: ...

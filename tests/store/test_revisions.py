@@ -152,3 +152,52 @@ def test_signed_revisions_survive_a_restart(store: ObjectStore, tmp_path: Path) 
     again.revisions.mark_recorded(A1, signed(1, "one").digest)
     assert order(again, 1) == [7, 1]
     again.close()
+
+
+def test_a_removed_object_keeps_its_place_and_its_bytes_while_they_may_be_asked_for(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    store.revisions.keep(signed(1, "one"), [R[1], R[2], R[3]])
+    store.mark_recorded(A1, signed(1, "one").digest)
+    before = store.usage().used_bytes
+    store.revisions.keep(signed(2, "two", "one"), [], [R[2]])
+    assert order(store, 2) == [1, -1, 3]
+    assert order(store, 1) == [1, 2, 3]
+    assert [leaves - 1 for _, leaves in store.objects_of(A1)] == [1, -1, 3, 0, 4, 5, 6, 7, 8, 9]
+    store.mark_recorded(A1, signed(2, "two").digest)
+    assert order(store, 1) == [1, 2, 3], "a challenge may still be over it"
+    assert store.usage().used_bytes == before - 3 * 1024
+    with pytest.raises(refusals.RevisionConflict, match="being removed"):
+        store.begin(ALICE, A1, R[2], 3 * 1024)
+    assert [store.drop_removed(A1, Epoch(e)) for e in (7, 8, 9)] == [0, 0, 0]
+    with store.open_in(A1, R[2]) as reader:
+        assert reader.size == 3 * 1024
+    assert store.drop_removed(A1, Epoch(10)) == 1
+    assert store.drop_removed(A1, Epoch(11)) == 0
+    with pytest.raises(refusals.UnknownObject):
+        store.open_in(A1, R[2])
+    store.close()
+    again = ObjectStore.open(tmp_path / "objects", tmp_path / "objects.sqlite", reserve_bytes=0)
+    assert again.reconciliation.missing == ()
+    assert again.damaged() == []
+    assert order(again, 2) == [1, -1, 3]
+    assert again.usage().used_bytes == before - 3 * 1024
+    with again.begin(ALICE, A1, R[2], 3 * 1024) as upload:  # as good as new
+        upload.write(bytes(3 * 1024))
+        upload.commit(R[2], 3, b"")
+    again.revisions.keep(signed(3, "three", "two"), [R[2]])
+    assert order(again, 3) == [1, -1, 3, 2]
+    again.close()
+
+
+def test_only_what_is_there_can_be_removed(store: ObjectStore) -> None:
+    store.revisions.keep(signed(1, "one"), [R[1]])
+    store.mark_recorded(A1, signed(1, "one").digest)
+    for removed in ([R[2]], [R[1], R[1]], [ShardRoot(bytes(32))]):
+        with pytest.raises(refusals.RevisionConflict, match="is not in revision 1"):
+            store.revisions.keep(signed(2, "two", "one"), [], removed)
+    store.revisions.keep(signed(2, "two", "one"), [], [R[1]])
+    with pytest.raises(refusals.RevisionConflict, match="is not in revision 2"):
+        store.revisions.keep(signed(3, "three", "two"), [], [R[1]])
+    with pytest.raises(refusals.RevisionConflict, match="other objects"):
+        store.revisions.keep(signed(2, "two", "one"), [], [])

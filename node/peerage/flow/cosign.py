@@ -3,6 +3,9 @@
 A revision binds its predecessor and an expiry. Until one with a number is recorded or expired, this node signs no other
 with the same number, except one that appends more to the very same objects: whichever of those two is recorded, nothing
 that was signed for is lost (a client that crashed between our signature and its own queue goes on at once).
+
+Objects are removed by a revision of its own, and only those whose removal the client has announced on chain and whose
+retention has passed since: no node key, and no word of the client's, gets anything deleted sooner.
 """
 
 from __future__ import annotations
@@ -10,16 +13,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from weakref import WeakValueDictionary
 
 from peerage.flow.provided import ProvidedAgreements
 from peerage.model import LEAF_SIZE, AgreementId, Epoch, ShardRoot
 from peerage.net.membership import Membership
+from peerage.ports import Ledger
 from peerage.shard.tree import AgreementTree
 from peerage.store.objects import ObjectStore, SignedRevision
+from peerage.store.revisions import DEAD
 from peerage.wire.messages import RevisionBody, encode
 from peerage.wire.refusals import Refusal, RefusalCode
 from peerage_chain import typed
+from peerage_chain.errors import ChainFault
 from peerage_chain.typed import Domain
 from peerage_chain.types import LIVE_STATES, ZERO32, AgreementInfo, MemberInfo, Revision
 
@@ -35,6 +42,7 @@ PENDING_MAX = 16
 class _Request:
     revision: Revision
     appended: Sequence[ShardRoot]
+    removed: Sequence[ShardRoot]
     digest: bytes
     client_signature: bytes
 
@@ -46,25 +54,32 @@ class Cosigner:
         self,
         node_key: bytes,
         domain: Domain,
+        ledger: Ledger,
         store: ObjectStore,
         provided: ProvidedAgreements,
         membership: Membership,
     ) -> None:
         self._node_key = node_key
         self._domain = domain
+        self._ledger = ledger
         self._store = store
         self._provided = provided
         self._membership = membership
         self._turns: WeakValueDictionary[AgreementId, asyncio.Lock] = WeakValueDictionary()
 
     async def cosign(
-        self, caller: MemberInfo, revision: Revision, appended: Sequence[ShardRoot], client_signature: bytes
+        self,
+        caller: MemberInfo,
+        revision: Revision,
+        appended: Sequence[ShardRoot],
+        client_signature: bytes,
+        removed: Sequence[ShardRoot] = (),
     ) -> bytes:
         """The provider's signature; the same one again for the same revision. Raises Refusal, StoreRefusal."""
         info = await self._provided.get(revision.agreement)
         if info.terms.client != caller.id:
             raise Refusal(RefusalCode.NO_SUCH_AGREEMENT, "no such agreement of yours with this node")
-        request = _Request(revision, appended, self._digest(revision), client_signature)
+        request = _Request(revision, appended, removed, self._digest(revision), client_signature)
         self._check_signer(caller, request)
         turn = self._turns.setdefault(revision.agreement, asyncio.Lock())
         async with turn:
@@ -81,6 +96,8 @@ class Cosigner:
                     f"revision {revision.sequence} does not follow: {info.sequence} is the newest on chain",
                 )
             self._check_bounds(info, revision, now)
+            if removed:
+                await self._check_announced(request, now)
             return await asyncio.to_thread(self._check_and_keep, info, request)
 
     async def _newest(self, known: AgreementInfo) -> tuple[AgreementInfo, bool]:
@@ -91,6 +108,20 @@ class Cosigner:
             if refusal.code != RefusalCode.CHAIN_UNAVAILABLE:
                 raise
             return known, False
+
+    async def _check_announced(self, request: _Request, now: Epoch) -> None:
+        """A removal is the one that the chain shows now, and its time has come; nothing remembered will do."""
+        if request.appended:
+            raise Refusal(RefusalCode.BAD_REVISION, "a revision that removes objects appends none")
+        try:
+            announced = await self._ledger.removal_of(request.revision.agreement)
+        except ChainFault as error:
+            raise Refusal(RefusalCode.CHAIN_UNAVAILABLE, "this node cannot reach the chain now") from error
+        roots = sorted(request.removed)
+        if announced is None or sha256(b"".join(roots)).digest() != announced.objects:
+            raise Refusal(RefusalCode.BAD_REVISION, "the removal of these objects is not announced on chain")
+        if now < announced.ready:
+            raise Refusal(RefusalCode.BAD_REVISION, f"these objects are kept until epoch {announced.ready}")
 
     # --- checks without the disk --------------------------------------------------------------------------------------
 
@@ -153,6 +184,9 @@ class Cosigner:
             if before is None:
                 raise Refusal(RefusalCode.STALE_REVISION, "the revision before is not held here")
         kept = book.objects_of(before) if before is not None else []
+        if request.removed:
+            gone = set(request.removed)
+            kept = [DEAD if root in gone else (root, leaves) for root, leaves in kept]
         objects = [*kept, *self._appended(info.id, request.appended)]
         root = AgreementTree(objects).root
         if (root.hash, root.leaves) != (revision.root, revision.leaves):
@@ -174,7 +208,7 @@ class Cosigner:
             client_signature=request.client_signature,
             provider_signature=signature,
         )
-        return book.keep(signed, request.appended).provider_signature
+        return book.keep(signed, request.appended, request.removed).provider_signature
 
     def _appended(self, agreement: AgreementId, roots: Sequence[ShardRoot]) -> list[tuple[ShardRoot, int]]:
         if len(set(roots)) != len(roots):

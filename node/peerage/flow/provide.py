@@ -82,7 +82,7 @@ class Provider:
         self._policy = policy
         self._membership = Membership(roster, now_s)
         self._provided = ProvidedAgreements(member, ledger, store)
-        self._cosigner = Cosigner(node_key, domain, store, self._provided, self._membership)
+        self._cosigner = Cosigner(node_key, domain, ledger, store, self._provided, self._membership)
         self._opener = LeafOpener(store)
         self._proposing = asyncio.Lock()
         self._reserved: dict[MemberId, _Reservation] = {}
@@ -147,6 +147,7 @@ class Provider:
                 await asyncio.to_thread(self._store.drop_agreement, info.id)
             else:
                 await asyncio.to_thread(self._store.revisions.drop_expired, info.id, now)
+                await asyncio.to_thread(self._store.drop_removed, info.id, now)
         await asyncio.to_thread(self._store.drop_unrecorded, time.time_ns() - UNRECORDED_KEPT_S * 10**9)
         return infos
 
@@ -183,12 +184,17 @@ class Provider:
         return Receipt(agreement, root, leaves, epoch, typed.sign(self._node_key, digest))
 
     async def cosign(
-        self, caller: MemberInfo, revision: Revision, appended: Sequence[ShardRoot], client_signature: bytes
+        self,
+        caller: MemberInfo,
+        revision: Revision,
+        appended: Sequence[ShardRoot],
+        client_signature: bytes,
+        removed: Sequence[ShardRoot] = (),
     ) -> bytes:
         """Co-sign the next state of an agreement; durable here before the signature leaves. See flow.cosign."""
         _may_write(caller)
         with refusing():
-            return await self._cosigner.cosign(caller, revision, appended, client_signature)
+            return await self._cosigner.cosign(caller, revision, appended, client_signature, removed)
 
     # --- reading: the owner's, whatever its status --------------------------------------------------------------------
 

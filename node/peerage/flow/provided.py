@@ -142,7 +142,7 @@ class ProvidedAgreements:
             held = store.revisions.get(info.id, info.revision)
             if held is not None and not held.recorded:
                 try:
-                    store.revisions.mark_recorded(info.id, info.revision)
+                    store.mark_recorded(info.id, info.revision)
                 except RevisionConflict:
                     return  # a predecessor is missing: cosign refuses what would build on it, by name
 

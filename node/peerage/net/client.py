@@ -136,10 +136,20 @@ class PeerClient:
         return receipt
 
     async def cosign(
-        self, member: MemberId, revision: Revision, appended: Sequence[ShardRoot], client_signature: bytes
+        self,
+        member: MemberId,
+        revision: Revision,
+        appended: Sequence[ShardRoot],
+        client_signature: bytes,
+        removed: Sequence[ShardRoot] = (),
     ) -> bytes:
         """See ports.Peers. The signature is a live node key's of the provider, over this revision."""
-        request = CosignRequest(RevisionBody.of(revision), [root.hex() for root in appended], client_signature.hex())
+        request = CosignRequest(
+            RevisionBody.of(revision),
+            [root.hex() for root in appended],
+            client_signature.hex(),
+            [root.hex() for root in removed],
+        )
         call = Call("POST", f"/v1/agreements/{revision.agreement.hex()}/revisions", encode(request))
         answer = await self._ask(member, CosignAnswer, call)
         signature = bytes.fromhex(answer.signature)

@@ -214,7 +214,9 @@ class PeerServer:
         if revision.agreement != agreement:
             raise Refusal(RefusalCode.MALFORMED, "the revision is of another agreement than the path")
         appended = [ShardRoot(bytes.fromhex(root)) for root in message.appended]
-        signature = await self._service.cosign(caller, revision, appended, bytes.fromhex(message.client_signature))
+        removed = [ShardRoot(bytes.fromhex(root)) for root in message.removed]
+        own = bytes.fromhex(message.client_signature)
+        signature = await self._service.cosign(caller, revision, appended, own, removed)
         return CosignAnswer(signature.hex())
 
     async def _list_objects(self, request: web.BaseRequest, caller: MemberInfo, ids: tuple[str, ...]) -> ObjectPage:

@@ -58,7 +58,12 @@ class Service(Protocol):
         ...
 
     async def cosign(
-        self, caller: MemberInfo, revision: Revision, appended: Sequence[ShardRoot], client_signature: bytes
+        self,
+        caller: MemberInfo,
+        revision: Revision,
+        appended: Sequence[ShardRoot],
+        client_signature: bytes,
+        removed: Sequence[ShardRoot] = (),
     ) -> bytes: ...
 
     async def open_object(self, caller: MemberInfo, root: ShardRoot) -> Reading: ...

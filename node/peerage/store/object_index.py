@@ -15,12 +15,12 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from peerage.errors import IntegrityError, LocalFault, UnknownVersion
-from peerage.model import AgreementId, MemberId, ObjectKind, ShardRoot
+from peerage.model import AgreementId, Epoch, MemberId, ObjectKind, ShardRoot
 from peerage.store.refusals import DiskFull
 
 __all__ = ["Health", "NewObject", "ObjectIndex", "ObjectRow"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE agreements (
   id BLOB PRIMARY KEY, owner INTEGER NOT NULL, capacity INTEGER NOT NULL
@@ -32,7 +32,9 @@ CREATE TABLE objects (
   repository INTEGER NOT NULL, number INTEGER NOT NULL,
   size INTEGER NOT NULL, leaves INTEGER NOT NULL, stored_ns INTEGER NOT NULL,
   health INTEGER NOT NULL DEFAULT 0,
-  position INTEGER
+  position INTEGER,
+  removed INTEGER,
+  removed_epoch INTEGER
 );
 CREATE UNIQUE INDEX objects_by_root ON objects (agreement, root);
 CREATE UNIQUE INDEX objects_in_order ON objects (agreement, position) WHERE position IS NOT NULL;
@@ -48,13 +50,19 @@ CREATE TABLE revisions (
   root BLOB NOT NULL, leaves INTEGER NOT NULL, expires INTEGER NOT NULL, object_count INTEGER NOT NULL,
   revision BLOB NOT NULL, client_signature BLOB NOT NULL, provider_signature BLOB NOT NULL,
   recorded INTEGER NOT NULL DEFAULT 0,
-  appended BLOB NOT NULL
+  appended BLOB NOT NULL,
+  removed BLOB NOT NULL DEFAULT x''
 );
 CREATE UNIQUE INDEX revisions_by_digest ON revisions (agreement, digest);
 CREATE INDEX revisions_by_sequence ON revisions (agreement, sequence);
 CREATE VIEW signed_revisions AS
   SELECT agreement, sequence, digest, previous, root, leaves, expires, revision, client_signature, provider_signature,
     object_count, recorded, id FROM revisions;
+"""
+_FROM_1 = """
+ALTER TABLE objects ADD COLUMN removed INTEGER;
+ALTER TABLE objects ADD COLUMN removed_epoch INTEGER;
+ALTER TABLE revisions ADD COLUMN removed BLOB NOT NULL DEFAULT x''
 """
 
 
@@ -115,9 +123,9 @@ class ObjectIndex:
             raise UnknownVersion(
                 f"{path} has schema {version}, this release knows {SCHEMA_VERSION}: install a newer release"
             )
-        if version == 0:
+        if version < SCHEMA_VERSION:
             with self.transaction() as db:
-                for statement in SCHEMA.split(";"):
+                for statement in (SCHEMA if version == 0 else _FROM_1).split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -207,9 +215,38 @@ class ObjectIndex:
         return ObjectRow(row[0], row[1], row[2], Health(row[3])) if row else None
 
     def rows(self, damaged: bool = False) -> list[ObjectRow]:
-        """All objects, or only the damaged ones."""
-        rows = self.all("SELECT agreement, root, size, health FROM objects WHERE health != 0 OR NOT ?", damaged)
+        """All objects whose bytes are kept, or only the damaged ones."""
+        rows = self.all(
+            "SELECT agreement, root, size, health FROM objects WHERE leaves > 0 AND (health != 0 OR NOT ?)", damaged
+        )
         return [ObjectRow(agreement, root, size, Health(health)) for agreement, root, size, health in rows]
+
+    def is_removed(self, agreement: AgreementId, root: ShardRoot) -> bool:
+        """Whether a recorded revision has removed it, and its bytes are about to go."""
+        row = self.one("SELECT removed FROM objects WHERE agreement = ? AND root = ?", agreement, root)
+        return row is not None and row[0] is not None
+
+    def drop_removed(self, agreement: AgreementId, now: Epoch, keep_epochs: int) -> list[tuple[ShardRoot, int]]:
+        """Note from when objects are removed; forget those that were noted keep_epochs ago: (root, size) of each.
+
+        Their places in the order stay, as dead ones.
+        """
+        with self.transaction() as db:
+            gone = db.execute(
+                "SELECT root, size, id FROM objects WHERE agreement = ? AND leaves > 0 AND removed_epoch <= ?",
+                (agreement, now - keep_epochs),
+            ).fetchall()
+            db.executemany(
+                "UPDATE objects SET root = zeroblob(24) || ?, size = 0, leaves = 0, kind = 0, health = 0 WHERE id = ?",
+                [(id.to_bytes(8, "big"), id) for _, _, id in gone],
+            )
+            db.executemany("DELETE FROM subroots WHERE object = ?", [(id,) for _, _, id in gone])
+            db.execute(
+                "UPDATE objects SET removed_epoch = ? WHERE agreement = ? AND removed IS NOT NULL"
+                " AND removed_epoch IS NULL",
+                (now, agreement),
+            )
+        return [(root, size) for root, size, _ in gone]
 
     def set_health(self, marks: Sequence[tuple[AgreementId, ShardRoot, Health]]) -> None:
         with self.transaction() as db:

@@ -1,13 +1,12 @@
 """What a provider stores for others: plain files in a directory, an SQLite index beside it. Spec: object-store.md.
 
-Every method may be called from any thread and blocks on the disk: an asyncio caller uses `asyncio.to_thread`, except
-for `Upload.write`, which only fills the page cache (bounded by the piece that it is given).
+Every method may be called from any thread and blocks on the disk: an asyncio caller uses `asyncio.to_thread`.
 
     store = ObjectStore.open(home.objects, home.object_index)
     store.set_agreement(agreement, owner=client, capacity_bytes=terms.capacity)
     with store.begin(client, agreement, root, size) as upload:   # refuses whole, before a byte is taken
         async for piece in body:
-            upload.write(piece)
+            await asyncio.to_thread(upload.write, piece)
         await asyncio.to_thread(upload.commit, root, leaves, subroots, ObjectKind.SHARD)   # durable when it returns
 """
 
@@ -21,7 +20,7 @@ from pathlib import Path
 from threading import Lock
 
 from peerage.errors import LocalFault
-from peerage.model import LEAF_SIZE, MIB, AgreementId, MemberId, ShardRoot
+from peerage.model import LEAF_SIZE, MIB, AgreementId, Epoch, MemberId, ShardRoot
 from peerage.ports import Buffer
 from peerage.store.group_commit import GroupCommit
 from peerage.store.object_files import ObjectFiles, ObjectReader
@@ -35,6 +34,8 @@ __all__ = ["ObjectReader", "ObjectStore", "Reconciliation", "SignedRevision", "U
 
 RESERVE_BYTES = 256 * MIB
 """Kept free on the disk whatever was promised: the index, the logs and the system live there too."""
+REMOVED_KEPT_EPOCHS = 3
+"""Challenges are over a revision that is two epochs old, so what it holds may still be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class ObjectStore:
         self.revisions = RevisionBook(self._index)
         self.reconciliation = reconcile(self._files, self._index)
         self._used: dict[AgreementId, int] = dict(
-            self._index.all("SELECT agreement, sum(size) FROM objects GROUP BY agreement")
+            self._index.all("SELECT agreement, sum(size) FROM objects WHERE removed IS NULL GROUP BY agreement")
         )
 
     @classmethod
@@ -102,8 +103,8 @@ class ObjectStore:
     def usage(self, owner: MemberId | None = None, agreement: AgreementId | None = None) -> Usage:
         """Of one agreement, of one owner's, or of all."""
         rows = self._index.all(
-            "SELECT id, capacity, (SELECT count(*) FROM objects WHERE agreement = agreements.id) FROM agreements"
-            " WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR id = ?2)",
+            "SELECT id, capacity, (SELECT count(*) FROM objects WHERE agreement = agreements.id AND removed IS NULL)"
+            " FROM agreements WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR id = ?2)",
             owner,
             agreement,
         )
@@ -128,7 +129,7 @@ class ObjectStore:
         """Reserve room for an object of `size` bytes; refuses whole, before any byte is taken.
 
         Raises UnknownAgreement (not known, or not this owner's), BadObject for an impossible size, OverCapacity,
-        DiskFull.
+        DiskFull, RevisionConflict for an object whose removal is recorded.
         """
         row = self._index.one("SELECT capacity FROM agreements WHERE id = ? AND owner = ?", agreement, owner)
         if row is None:
@@ -139,6 +140,8 @@ class ObjectStore:
             raise BadObject("a root has 32 bytes")
         if self._free_bytes() < size:
             raise DiskFull(f"the disk has no room for {size} bytes: free some, or lower the capacity on offer")
+        if self._index.is_removed(agreement, root):
+            raise RevisionConflict(f"object {root.hex()[:16]} is being removed here: store it elsewhere")
         with self._lock:
             stored = self._index.find_in(agreement, root) is not None
             before = self._coming(agreement)
@@ -258,7 +261,9 @@ class ObjectStore:
         newest = self.revisions.newest(agreement)
         signed = self.revisions.objects_of(newest) if newest else []
         listed = {root for root, _ in signed}
-        stored = self._index.all("SELECT root, leaves FROM objects WHERE agreement = ? ORDER BY id", agreement)
+        stored = self._index.all(
+            "SELECT root, leaves FROM objects WHERE agreement = ? AND position IS NULL ORDER BY id", agreement
+        )
         return signed + [row for row in stored if row[0] not in listed]
 
     def objects_at(
@@ -272,6 +277,22 @@ class ObjectStore:
             if revision.sequence == sequence and root in (None, revision.root):
                 return self.revisions.objects_of(revision)
         raise RevisionConflict(f"revision {sequence} is not held here")
+
+    def mark_recorded(self, agreement: AgreementId, digest: bytes) -> None:
+        """See RevisionBook.mark_recorded; what the revision removes does not count as stored any more."""
+        removed = self.revisions.mark_recorded(agreement, digest)
+        with self._lock:
+            self._used[agreement] = self._used.get(agreement, 0) - removed
+
+    def drop_removed(self, agreement: AgreementId, now: Epoch) -> int:
+        """Delete the bytes of objects that a recorded revision removed REMOVED_KEPT_EPOCHS ago; returns how many.
+
+        To be called once an epoch: an object's time begins with the first call that finds it removed.
+        """
+        gone = self._index.drop_removed(agreement, now, REMOVED_KEPT_EPOCHS)
+        for root, _ in gone:
+            self._files.remove(agreement, root)
+        return len(gone)
 
     def drop_unrecorded(self, older_than_ns: int) -> list[tuple[AgreementId, ShardRoot]]:
         """Delete objects stored before that time (Unix, ns) that no revision, pending or recorded, lists."""

@@ -2,13 +2,14 @@
 
 A revision that both sides signed is pending until the chain has recorded it. Until then another one with the same
 number may be signed too, and either side may record either: so every pending revision keeps its own list of appended
-objects, and only recording one settles positions and drops its rivals.
+and removed objects, and only recording one settles positions and drops its rivals. A removed object keeps its place,
+as a dead one of no leaves, so that nothing behind it moves.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from peerage.store.refusals import RevisionConflict, UnknownAgreement, UnknownOb
 __all__ = ["RevisionBook", "SignedRevision"]
 
 _ROOT = 32
+DEAD = (ShardRoot(bytes(_ROOT)), 0)
+"""What stands in the tree where an object was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,10 @@ class RevisionBook:
     def __init__(self, index: ObjectIndex) -> None:
         self._index = index
 
-    def keep(self, revision: SignedRevision, appended: Sequence[ShardRoot]) -> SignedRevision:
-        """Durably keep a pending revision that appends these stored objects, in this order.
+    def keep(
+        self, revision: SignedRevision, appended: Sequence[ShardRoot], removed: Sequence[ShardRoot] = ()
+    ) -> SignedRevision:
+        """Durably keep a pending revision that appends these stored objects, in this order, and removes those.
 
         To be called before the provider's signature leaves the machine. Keeping the same revision again changes
         nothing. Raises UnknownAgreement, UnknownObject, RevisionConflict.
@@ -58,20 +63,22 @@ class RevisionBook:
                 raise UnknownAgreement("no such agreement here")
             same = self._by_digest(db, revision.agreement, revision.digest)
             if same is not None:
-                if not same.recorded and self._appended(db, same) != list(appended):
+                if not same.recorded and self._changes(db, same) != (list(appended), list(removed)):
                     raise RevisionConflict(f"revision {revision.sequence} was kept with other objects")
                 return same
             before = self._before(db, revision)
             self._check_appended(db, revision, before, appended)
+            self._check_removed(db, revision, before, removed)
             object_count = (before.object_count if before else 0) + len(appended)
             db.execute(
                 "INSERT INTO revisions (agreement, sequence, digest, previous, root, leaves, expires, revision,"
-                " client_signature, provider_signature, object_count, appended)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " client_signature, provider_signature, object_count, appended, removed)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     revision.agreement, revision.sequence, revision.digest, revision.previous, revision.root,
                     revision.leaves, revision.expires, revision.revision, revision.client_signature,
                     revision.provider_signature, object_count, b"".join(appended),
+                    b"".join(removed),
                 ),
             )  # fmt: skip
             kept = self._by_digest(db, revision.agreement, revision.digest)
@@ -110,10 +117,26 @@ class RevisionBook:
                 raise RevisionConflict(f"object {root.hex()[:16]} is listed already")
             listed.add(root)
 
-    def mark_recorded(self, agreement: AgreementId, digest: bytes) -> None:
+    def _check_removed(
+        self,
+        db: sqlite3.Connection,
+        revision: SignedRevision,
+        before: SignedRevision | None,
+        removed: Sequence[ShardRoot],
+    ) -> None:
+        if not removed:
+            return
+        listed = {root for root, leaves in self._listed(db, before) if leaves} if before else set()
+        for root in removed:
+            if root not in listed:
+                raise RevisionConflict(f"object {root.hex()[:16]} is not in revision {revision.sequence - 1}")
+            listed.discard(root)
+
+    def mark_recorded(self, agreement: AgreementId, digest: bytes) -> int:
         """The chain recorded this revision (and so those before it): fix its objects' positions, drop its rivals.
 
-        Doing so again changes nothing. Raises RevisionConflict if it is not held here.
+        Returns the bytes of the objects that it removes. Doing so again changes nothing, and returns 0. Raises
+        RevisionConflict if it is not held here.
         """
         with self._index.transaction() as db:
             revision = self._by_digest(db, agreement, digest)
@@ -125,19 +148,25 @@ class RevisionBook:
                 if before is None:
                     raise RevisionConflict(f"revision {chain[-1].sequence - 1} is not held here")
                 chain.append(before)
-            for step in reversed(chain):
-                if not step.recorded:
-                    self._record(db, step)
+            return sum(self._record(db, step) for step in reversed(chain) if not step.recorded)
 
-    def _record(self, db: sqlite3.Connection, revision: SignedRevision) -> None:
-        roots = self._appended(db, revision)
+    def _record(self, db: sqlite3.Connection, revision: SignedRevision) -> int:
+        roots, removed = self._changes(db, revision)
         first = revision.object_count - len(roots)
         db.executemany(
             "UPDATE objects SET position = ? WHERE agreement = ? AND root = ?",
             [(first + i, revision.agreement, root) for i, root in enumerate(roots)],
         )
+        db.executemany(
+            "UPDATE objects SET removed = ? WHERE agreement = ? AND root = ?",
+            [(revision.sequence, revision.agreement, root) for root in removed],
+        )
+        (removed_bytes,) = db.execute(
+            "SELECT coalesce(sum(size), 0) FROM objects WHERE agreement = ? AND removed = ?",
+            (revision.agreement, revision.sequence),
+        ).fetchone()
         db.execute(
-            "UPDATE revisions SET recorded = 1, appended = x'' WHERE agreement = ? AND digest = ?",
+            "UPDATE revisions SET recorded = 1, appended = x'', removed = x'' WHERE agreement = ? AND digest = ?",
             (revision.agreement, revision.digest),
         )
         db.execute(
@@ -145,6 +174,7 @@ class RevisionBook:
             (revision.agreement, revision.sequence),
         )
         self._drop_orphans(db, revision.agreement)
+        return int(removed_bytes)
 
     def drop_expired(self, agreement: AgreementId, now: Epoch) -> int:
         """Drop pending revisions that can no longer be recorded, and those built on them. Returns how many."""
@@ -182,21 +212,32 @@ class RevisionBook:
         return _revision(row) if row else None
 
     def objects_of(self, revision: SignedRevision) -> list[tuple[ShardRoot, int]]:
-        """(root, leaves) of every object under this revision, in the order of the agreement's tree."""
+        """(root, leaves) of every object under this revision, in the order of the agreement's tree.
+
+        DEAD stands for removed ones. A revision before the removal shows them until their bytes are dropped.
+        """
         with self._index.view() as db:  # another thread may be recording it just now
             kept = self._by_digest(db, revision.agreement, revision.digest)
             if kept is None:
                 raise RevisionConflict(f"revision {revision.sequence} is not held here")
-            pending = self._pending_roots(db, kept)
-            objects: list[tuple[ShardRoot, int]] = db.execute(
-                "SELECT root, leaves FROM objects WHERE agreement = ? AND position < ? ORDER BY position",
-                (kept.agreement, kept.object_count - len(pending)),
+            return self._listed(db, kept)
+
+    def _listed(self, db: sqlite3.Connection, revision: SignedRevision) -> list[tuple[ShardRoot, int]]:
+        pending = self._pending_roots(db, revision)
+        rows = db.execute(
+            "SELECT root, leaves, removed FROM objects WHERE agreement = ? AND position < ? ORDER BY position",
+            (revision.agreement, revision.object_count - len(pending)),
+        )
+        objects = [
+            DEAD if removed is not None and removed <= revision.sequence else (ShardRoot(root), leaves)
+            for root, leaves, removed in rows
+        ]
+        for root in pending:
+            objects += db.execute(
+                "SELECT root, leaves FROM objects WHERE agreement = ? AND root = ?", (revision.agreement, root)
             ).fetchall()
-            for root in pending:
-                objects += db.execute(
-                    "SELECT root, leaves FROM objects WHERE agreement = ? AND root = ?", (kept.agreement, root)
-                ).fetchall()
-        return objects
+        gone = self._pending_removed(db, revision)
+        return [DEAD if root in gone else (root, leaves) for root, leaves in objects] if gone else objects
 
     def pending_roots(self, db: sqlite3.Connection) -> set[tuple[AgreementId, ShardRoot]]:
         """Objects that some pending revision lists: not to be dropped."""
@@ -205,19 +246,28 @@ class RevisionBook:
 
     def _pending_roots(self, db: sqlite3.Connection, revision: SignedRevision) -> list[ShardRoot]:
         """Objects that this revision and its unrecorded predecessors append, in order."""
-        parts: list[list[ShardRoot]] = []
+        steps = list(self._unrecorded(db, revision))
+        return [root for step in reversed(steps) for root in self._changes(db, step)[0]]
+
+    def _pending_removed(self, db: sqlite3.Connection, revision: SignedRevision) -> set[ShardRoot]:
+        """Objects that this revision and its unrecorded predecessors remove."""
+        return {root for step in self._unrecorded(db, revision) for root in self._changes(db, step)[1]}
+
+    def _unrecorded(self, db: sqlite3.Connection, revision: SignedRevision) -> Iterator[SignedRevision]:
+        """This revision and those before it, newest first, down to what is recorded."""
         at: SignedRevision | None = revision
         while at is not None and not at.recorded:
-            parts.append(self._appended(db, at))
+            yield at
             at = self._by_digest(db, at.agreement, at.previous) if at.sequence > 1 else None
-        return [root for part in reversed(parts) for root in part]
 
     @staticmethod
-    def _appended(db: sqlite3.Connection, revision: SignedRevision) -> list[ShardRoot]:
-        (appended,) = db.execute(
-            "SELECT appended FROM revisions WHERE agreement = ? AND digest = ?", (revision.agreement, revision.digest)
+    def _changes(db: sqlite3.Connection, revision: SignedRevision) -> tuple[list[ShardRoot], list[ShardRoot]]:
+        """What a pending revision appends, and what it removes."""
+        appended, removed = db.execute(
+            "SELECT appended, removed FROM revisions WHERE agreement = ? AND digest = ?",
+            (revision.agreement, revision.digest),
         ).fetchone()
-        return _split(appended)
+        return _split(appended), _split(removed)
 
     @staticmethod
     def _by_digest(db: sqlite3.Connection, agreement: AgreementId, digest: bytes) -> SignedRevision | None:

@@ -148,11 +148,13 @@ class RevisionBody(Message, frozen=True):
 
 
 class CosignRequest(Message, frozen=True):
-    """POST /v1/agreements/{id}/revisions. appended: roots in tree order, after those of the revision before."""
+    """POST /v1/agreements/{id}/revisions. appended: roots in tree order, after those of the revision before. removed:
+    roots of the announced removal, sorted; then nothing is appended."""
 
     revision: RevisionBody
     appended: Annotated[list[Hex32], msgspec.Meta(max_length=APPENDED_MAX)]
     client_signature: Hex65
+    removed: Annotated[list[Hex32], msgspec.Meta(max_length=APPENDED_MAX)] = []
 
 
 class CosignAnswer(Message, frozen=True):
