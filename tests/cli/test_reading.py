@@ -118,3 +118,18 @@ def test_diff_shows_marks_and_a_summary(peerage: Peerage, daemon: DataDaemon) ->
     assert "1 added, 1 metadata" in answer.err
     assert daemon.asked == [("diff", {"old": "aaaa", "new": "bbbb", "path": "/"})]
     assert peerage("diff", "aaaa", "bbbb", "/b", "--json").json == {"changes": 2, "entries": rows}
+
+
+def test_a_rehearsed_restore_lists_what_it_would_do(peerage: Peerage, daemon: DataDaemon, tmp_path: Path) -> None:
+    rows = [
+        {"action": "create", "path": "docs", "type": "directory", "size": 0},
+        {"action": "replace", "path": "docs/a", "type": "file", "size": 2048},
+    ]
+    daemon.data = [json.dumps(row).encode() + b"\n" for row in rows]
+    daemon.result = {"target": str(tmp_path), "counts": {"create": 1, "replace": 1, "keep": 5, "bytes": 2048}}
+    answer = peerage("restore", "latest", "--target", tmp_path, "--in-place", "--dry-run")
+    assert answer.code == 0
+    assert answer.out.splitlines() == ["create    docs/", "replace   docs/a  (2.0 KiB)"]
+    assert "1 to create, 5 to keep, 1 to replace; 2.0 KiB to write" in answer.err
+    assert daemon.asked[-1][0] == "preview"
+    assert peerage("restore", "latest", "--target", tmp_path, "--in-place", "-n", "--json").json["entries"] == rows

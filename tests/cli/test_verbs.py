@@ -134,10 +134,25 @@ def test_restore_sends_its_parts(peerage: Peerage, daemon: Daemon, tmp_path: Pat
     answer = peerage("restore", "latest", "--target", tmp_path / "t", "--include", "/etc/hosts", "--include", "/srv")
     assert answer.code == 3
     assert "dev/null: not root" in answer.err
-    assert daemon.asked[-1][1:] == (
-        "restore",
-        {"snapshot": "latest", "target": str(tmp_path / "t"), "include": ["/etc/hosts", "/srv"]},
-    )
+    plain = {"patterns": [], "exclude": [], "in_place": False, "delete": False, "verify": False}
+    asked = {"snapshot": "latest", "target": str(tmp_path / "t"), "include": ["/etc/hosts", "/srv"], **plain}
+    assert daemon.asked[-1][1:] == ("restore", asked)
+
+
+def test_restore_in_place_may_go_where_something_is(peerage: Peerage, daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    daemon.result = {**DONE, "target": str(tmp_path), "failed": [], "kept": 7, "verified": 9, "mismatched": 0}
+    options = ("--in-place", "--delete", "--verify", "--pattern", "*.txt", "--exclude", "*.tmp")
+    answer = peerage("restore", "latest", "--target", tmp_path, *options)
+    assert answer.code == 0
+    sent = daemon.asked[-1][2]
+    assert (sent["in_place"], sent["delete"], sent["verify"]) == (True, True, True)
+    assert (sent["patterns"], sent["exclude"], sent["include"]) == (["*.txt"], ["*.tmp"], [])
+    assert "kept" in answer.out
+    assert "mismatched" not in answer.out
+    assert peerage("restore", "latest", "--target", tmp_path).code == 5
+    daemon.result = {**DONE, "failed": [{"path": "x", "reason": "differs"}], "mismatched": 1}
+    assert peerage("restore", "latest", "--target", tmp_path / "new", "--verify").code == 8
 
 
 def test_a_dry_run_says_what_there_is_to_do(peerage: Peerage, daemon: Daemon, tmp_path: Path) -> None:

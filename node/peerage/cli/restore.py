@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from peerage.cli.owner import ask, exit_code_of
+from peerage.cli.owner import ask, ask_rows, exit_code_of
 from peerage.cli.render import fields, rate, size
 from peerage.cli.session import Verb, session_of
 from peerage.errors import UserError
@@ -17,14 +17,46 @@ from peerage.errors import UserError
 
 @click.command(cls=Verb)
 @click.argument("snapshot")
-@click.option("--target", required=True, type=click.Path(path_type=Path), help="An empty or absent directory.")
+@click.option(
+    "--target", required=True, type=click.Path(path_type=Path), help="A directory: empty, absent or in place."
+)
 @click.option("--include", multiple=True, metavar="PATH", help="Only this source path (may be given again).")
+@click.option(
+    "--pattern", "patterns", multiple=True, metavar="GLOB", help="Only, or also, what matches: *.txt, /etc/**."
+)
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Not what matches.")
+@click.option("--in-place", is_flag=True, help="Over a tree that is there: what is right stays, the rest is replaced.")
+@click.option("--delete", is_flag=True, help="In place, also remove what the snapshot's directories do not have.")
+@click.option("--dry-run", "-n", is_flag=True, help="Only list what would be done.")
+@click.option("--verify", is_flag=True, help="Read what was written, or left in place, and compare it.")
 @click.pass_context
-def restore(ctx: click.Context, snapshot: str, target: Path, include: tuple[str, ...]) -> int:
+def restore(
+    ctx: click.Context,
+    snapshot: str,
+    target: Path,
+    include: tuple[str, ...],
+    patterns: tuple[str, ...],
+    exclude: tuple[str, ...],
+    in_place: bool,
+    delete: bool,
+    dry_run: bool,
+    verify: bool,
+) -> int:
     """Restore a snapshot under a directory. SNAPSHOT is an id, a unique prefix of one, or 'latest'."""
     session = session_of(ctx)
-    where = empty_target(target)
-    params = {"snapshot": snapshot, "target": where, "include": source_paths(include)}
+    params = {
+        "snapshot": snapshot,
+        "target": os.path.abspath(target) if in_place else empty_target(target),
+        "include": source_paths(include),
+        "patterns": list(patterns),
+        "exclude": list(exclude),
+        "in_place": in_place,
+        "delete": delete,
+        "verify": verify,
+    }
+    if dry_run:
+        session.result(ask_rows(session, "preview", params, "entries", _show_action), _show_counts)
+        return 0
     result = ask(session, "restore", params)
     session.result(result, show_restored)
     return exit_code_of(result)
@@ -52,6 +84,18 @@ def source_paths(include: tuple[str, ...]) -> list[str]:
     return [os.path.abspath(path) for path in include]
 
 
+def _show_action(row: Mapping[str, Any]) -> None:
+    of = f"  ({size(row['size'])})" if row["type"] == "file" else ""
+    click.echo(f"{row['action']:<8}  {row['path']}{'/' * (row['type'] == 'directory')}{of}")
+
+
+def _show_counts(result: Mapping[str, Any]) -> None:
+    counts = dict(result.get("counts") or {})
+    written = size(counts.pop("bytes", 0))
+    text = ", ".join(f"{count} to {action}" for action, count in sorted(counts.items()))
+    click.echo(f"{text or 'nothing to do'}; {written} to write", err=True)
+
+
 def show_restored(result: Mapping[str, Any]) -> None:
     seconds = float(result.get("seconds") or 0)
     fields(
@@ -60,6 +104,7 @@ def show_restored(result: Mapping[str, Any]) -> None:
             ("target", result.get("target")),
             ("files", result.get("files")),
             ("bytes", f"{size(result.get('bytes', 0))} ({rate(result.get('bytes', 0), seconds)})"),
+            *((name, result[name]) for name in ("kept", "deleted", "verified", "mismatched") if result.get(name)),
             ("seconds", f"{seconds:.1f}"),
         ]
     )

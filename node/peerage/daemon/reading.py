@@ -7,6 +7,8 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from peerage.daemon.owner import Write
@@ -15,6 +17,8 @@ from peerage.errors import UserError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.fetch import BlobCache
 from peerage.flow.files import Reader
+from peerage.flow.rehearse import rehearse
+from peerage.flow.restore import RestoreOptions, restore
 from peerage.flow.search import Row, Wanted, compare, search
 from peerage.flow.snapshots import find, list_directory, load, lookup, summaries
 from peerage.flow.stats import stats
@@ -59,6 +63,19 @@ class ReadingVerbs:
     async def stats(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         context = self._joined()
         return await context.in_worker(stats, context)
+
+    async def restore(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
+        wanted, target, include, options = _restore_of(params)
+        return asdict(await restore(self._joined(), wanted, target, include, report, options))
+
+    async def preview(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
+        """Rows of what a restore with these parameters would do, and how many of each."""
+        context = self._joined()
+        wanted, target, include, options = _restore_of(params)
+        counts: dict[str, int] = {}
+        cache = BlobCache(context, self._reader().fetcher)
+        await _write_rows(rehearse(context, cache, wanted, target, include, options, counts), write)
+        return {"target": str(target), "counts": counts}
 
     async def find(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
         """Rows of what matches in one snapshot, `latest` by default, or in all."""
@@ -118,6 +135,21 @@ async def _write_rows(rows: AsyncIterator[Row], write: Write) -> int:
             waiting, written_s = bytearray(), loop.time()
     await write(waiting)
     return count
+
+
+def _restore_of(params: dict[str, Any]) -> tuple[str, Path, list[bytes], RestoreOptions]:
+    """(snapshot, target, include, options) of a restore or its preview. Raises UserError."""
+    target = Path(string(params, "target"))
+    if not target.is_absolute():
+        raise UserError("the target must be an absolute path")
+    options = RestoreOptions(
+        Globs(strings(params, "patterns")),
+        Globs(strings(params, "exclude")),
+        flag(params, "in_place"),
+        flag(params, "delete"),
+        flag(params, "verify"),
+    )
+    return string(params, "snapshot"), target, [os.fsencode(p) for p in strings(params, "include")], options
 
 
 def _type(name: str) -> EntryType:

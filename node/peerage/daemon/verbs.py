@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from peerage.daemon import keeping
 from peerage.daemon.backing import BackupVerbs
 from peerage.daemon.clock import Clock
 from peerage.daemon.owner import DataVerb, StreamVerb, Verb
-from peerage.daemon.params import string, strings
+from peerage.daemon.params import string
 from peerage.daemon.reading import ReadingVerbs
 from peerage.deal.policy import Policy
-from peerage.errors import PeerageError, UserError
+from peerage.errors import PeerageError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.forget import shown
 from peerage.flow.health import health_of
-from peerage.flow.restore import restore
 from peerage.flow.snapshots import summaries
 from peerage.store.home import Home
 from peerage_chain.errors import ChainFault, ChainUnavailable
@@ -50,7 +46,7 @@ class Verbs:
             "snapshots": self._snapshots,
             "ls": self._reading.ls,
             "stats": self._reading.stats,
-            "restore": self._restore,
+            "restore": self._reading.restore,
             "forget": self._joining(keeping.forget),
             "hold": self._joining(keeping.hold),
             "release": self._joining(keeping.release),
@@ -61,7 +57,12 @@ class Verbs:
 
     def data_table(self) -> dict[str, DataVerb]:
         """The verbs that answer with data, on /v1/data/."""
-        return {"cat": self._reading.cat, "find": self._reading.find, "diff": self._reading.diff}
+        return {
+            "cat": self._reading.cat,
+            "find": self._reading.find,
+            "diff": self._reading.diff,
+            "preview": self._reading.preview,
+        }
 
     def stream_table(self) -> dict[str, StreamVerb]:
         """The verbs that take data, on /v1/stream/."""
@@ -98,13 +99,6 @@ class Verbs:
 
     async def _ping(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         return {"joined": self._context is not None, "pid": os.getpid()}
-
-    async def _restore(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
-        include = [os.fsencode(p) for p in strings(params, "include")]
-        target = Path(string(params, "target"))
-        if not target.is_absolute():
-            raise UserError("the target must be an absolute path")
-        return asdict(await restore(self._joined, string(params, "snapshot"), target, include, report))
 
     async def _snapshots(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         return {"snapshots": [shown(s) for s in summaries(self._joined)]}

@@ -1,4 +1,7 @@
-"""Restore: names first, then data pack by pack, then metadata; each pack is fetched about once."""
+"""Restore: names first, then data pack by pack, then metadata; each pack is fetched about once.
+
+Into an empty directory, or over a tree that is there already, of which what is right is left.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peerage.errors import IntegrityError, PeerError
+from peerage.errors import IntegrityError, PeerError, UserError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.fetch import BlobCache, Fetcher, gather_all
 from peerage.flow.files import Layout
-from peerage.flow.snapshots import Selection, find, load, walk
+from peerage.flow.selection import NOTHING, Selection, walk
+from peerage.flow.snapshots import entries_of, find, load
+from peerage.flow.verify import Located, Verifier
 from peerage.model import MIB, BlobEntry
+from peerage.snapshot.glob import Globs, names_of
+from peerage.snapshot.snapshot import Snapshot
 from peerage.snapshot.tree import Entry, EntryType, split_ids
+from peerage.source.replace import Replacer
 from peerage.source.write import FileHandle, Restorer
 
 _BATCH_CHUNKS = 20_000
@@ -28,9 +36,33 @@ Place = tuple[FileHandle, Layout, int]
 """A file, where its data lies, and the position in that data."""
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """What to restore, and how.
+
+    patterns, exclude: globs on source paths. in_place: over a tree that may be there. delete: there, also remove what
+    the snapshot's directories do not have. verify: read what was written or left, and compare it with the chunks.
+    """
+
+    patterns: Globs = NOTHING
+    exclude: Globs = NOTHING
+    in_place: bool = False
+    delete: bool = False
+    verify: bool = False
+
+    def check(self) -> None:
+        """Raises UserError for options that contradict each other."""
+        if self.delete and not self.in_place:
+            raise UserError("--delete is for restoring over a tree that is there: add --in-place, or leave it out")
+
+
 @dataclass(slots=True)
 class RestoreResult:
-    """What a restore did, as --json shows it. failed: what could not be restored in full, and why."""
+    """What a restore did, as --json shows it.
+
+    failed: what could not be restored in full, and why. kept: files that were right already. verified: files that were
+    read and compared; mismatched: those of them that differ, which are among the failed.
+    """
 
     snapshot_id: str
     target: str
@@ -38,6 +70,10 @@ class RestoreResult:
     bytes: int
     bytes_fetched: int
     seconds: float
+    kept: int = 0
+    deleted: int = 0
+    verified: int = 0
+    mismatched: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -49,6 +85,7 @@ class _Batch:
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     files: list[FileHandle] = field(default_factory=list)
+    checks: list[tuple[FileHandle, Layout, list[Located]]] = field(default_factory=list)
     links: list[tuple[tuple[bytes, ...], Entry]] = field(default_factory=list)
     left: list[tuple[tuple[bytes, ...], Entry]] = field(default_factory=list)
     count: int = 0
@@ -60,28 +97,35 @@ class _Batch:
 
 
 async def restore(
-    context: NodeContext, wanted: str, target: Path, include: Sequence[bytes], report: Report
+    context: NodeContext,
+    wanted: str,
+    target: Path,
+    include: Sequence[bytes],
+    report: Report,
+    options: RestoreOptions = RestoreOptions(),
 ) -> RestoreResult:
-    """Restore a snapshot, or the source paths of it in `include`, under an empty or absent `target`.
+    """Restore a snapshot, or the source paths of it in `include`, under `target`, empty or absent unless in place.
 
     Raises UserError for a snapshot, path or target that is not right, TooFewShards when its trees cannot be had now.
     What the file system refuses (owners as non-root, devices) is listed, not fatal; so is a file whose data cannot be
     had, which is left out rather than restored wrongly.
     """
     started = time.monotonic()
+    options.check()
     summary = find(context, wanted)
     fetcher = Fetcher(context)
     cache = BlobCache(context, fetcher)
     snapshot = await load(cache, summary.id)
-    selection = Selection(snapshot, include)
-    restorer = Restorer(target)
+    selection = Selection(snapshot, include, options.patterns, options.exclude)
+    restorer = Replacer(target, options.delete) if options.in_place else Restorer(target)
     await context.in_worker(restorer.prepare_target)
-    work = _Work(context, fetcher, cache, restorer, report, summary.files, summary.bytes)
+    totals = (0, 0) if selection.partial else (summary.files, summary.bytes)
+    work = _Work(context, fetcher, cache, restorer, report, totals, options.verify)
     reporter = asyncio.create_task(work.report_for_ever())
     running: asyncio.Task[None] | None = None
     batch = _Batch()
     try:
-        async for path, entry, entering in walk(cache, snapshot.subtree, selection):
+        async for path, entry, entering, _ in walk(cache, snapshot.subtree, selection):
             if not entering:
                 batch.left.append((path, entry))
                 continue
@@ -95,6 +139,8 @@ async def restore(
         running = asyncio.create_task(work.run(batch))
         await running
         selection.check()
+        if options.delete and isinstance(restorer, Replacer):
+            await _delete_others(context, cache, snapshot, selection, restorer)
         await context.in_worker(restorer.finish)
     finally:
         reporter.cancel()
@@ -109,8 +155,28 @@ async def restore(
         bytes=work.bytes,
         bytes_fetched=fetcher.bytes_fetched,
         seconds=time.monotonic() - started,
+        kept=work.kept,
+        deleted=restorer.deleted if isinstance(restorer, Replacer) else 0,
+        verified=work.verified,
+        mismatched=work.mismatched,
         failed=[{"path": os.fsdecode(p.path), "reason": p.what} for p in restorer.problems],
     )
+
+
+async def _delete_others(
+    context: NodeContext, cache: BlobCache, snapshot: Snapshot, selection: Selection, replacer: Replacer
+) -> None:
+    """Once all is restored, remove what the snapshot does not have from the directories that it backed up."""
+    async for path, entry, entering, whole in walk(cache, snapshot.subtree, selection):
+        if not entering and whole and entry.type is EntryType.DIRECTORY and backed_up(snapshot, path):
+            names = {e.name for e in await entries_of(cache, entry.subtree)}
+            await context.in_worker(replacer.delete_others, path, entry, names, selection.excludes)
+
+
+def backed_up(snapshot: Snapshot, path: tuple[bytes, ...]) -> bool:
+    """Whether a directory of the tree is one of the source paths or below one, and not just on the way to one."""
+    full = (*names_of(snapshot.prefix), *path)
+    return any(full[: len(names)] == names for names in map(names_of, snapshot.paths))
 
 
 class _Work:
@@ -121,18 +187,23 @@ class _Work:
         cache: BlobCache,
         restorer: Restorer,
         report: Report,
-        files_total: int,
-        bytes_total: int,
+        totals: tuple[int, int],
+        verify: bool,
     ) -> None:
         self._context = context
         self._fetcher = fetcher
         self._cache = cache
         self._restorer = restorer
         self._report = report
-        self._totals = files_total, bytes_total
+        self._totals = totals
+        self._verify = verify
+        self._verifier = Verifier(context)
         self._groups: set[int] = set()
         self.files = 0
         self.bytes = 0
+        self.kept = 0
+        self.verified = 0
+        self.mismatched = 0
 
     async def plan(self, path: tuple[bytes, ...], entry: Entry, batch: _Batch) -> None:
         """Make the name; for a file, note where each of its chunks comes from and goes to."""
@@ -148,25 +219,46 @@ class _Work:
         if entry.type is not EntryType.FILE:
             self._restorer.make_special(path, entry)
             return
-        ids = split_ids(entry.content)
-        if entry.depth:
-            ids = split_ids(await self._cache.ids(entry.content))
         handle = self._restorer.create_file(path, entry)
-        batch.files.append(handle)
-        layout, position = Layout(entry), 0
+        ids = split_ids(await self._cache.ids(entry.content) if entry.depth else entry.content)
+        layout = Layout(entry)
+        blobs: list[Located] = []
+        fault = ""
         for id in ids:
             found = self._context.catalogue.locate(id)
             if found is None:
-                self._restorer.give_up(handle, f"was not restored: chunk {id.hex()[:16]} of it is in no pack")
+                fault = f"was not restored: chunk {id.hex()[:16]} of it is in no pack"
                 break
-            no, blob = found
+            blobs.append(found)
+        else:
+            if sum(blob.raw_length for _, blob in blobs) != layout.length:
+                fault = "was not restored: it and its chunks differ in length"
+        if isinstance(self._restorer, Replacer) and await self._keep(self._restorer, handle, layout, blobs, fault):
+            self.kept += 1
+            return
+        if fault:
+            self._restorer.give_up(handle, fault)
+            return
+        batch.files.append(handle)
+        if self._verify:
+            batch.checks.append((handle, layout, blobs))
+        position = 0
+        for no, blob in blobs:
             batch.chunks[no][blob].append((handle, layout, position))
             position += blob.raw_length
-            batch.count += 1
-            batch.bytes += blob.raw_length
-        else:
-            if position != layout.length:
-                self._restorer.give_up(handle, "was not restored: it and its chunks differ in length")
+        batch.count += len(blobs)
+        batch.bytes += position
+
+    async def _keep(
+        self, replacer: Replacer, handle: FileHandle, layout: Layout, blobs: list[Located], fault: str
+    ) -> bool:
+        """Whether the file that is there can stay. With verify it is read, unless its chunks are not known."""
+
+        def same(fd: int) -> bool:
+            self.verified += 1
+            return not self._verifier.difference(fd, handle.entry.size, layout, blobs, from_disk=False)
+
+        return await self._context.in_worker(replacer.keep, handle, same if self._verify and not fault else None)
 
     async def run(self, batch: _Batch) -> None:
         """Fetch the batch's packs, write its files, finish what is complete."""
@@ -196,10 +288,30 @@ class _Work:
     def _finish(self, batch: _Batch) -> None:
         for handle in batch.files:
             self._restorer.finish_file(handle)
+        for handle, layout, blobs in batch.checks:
+            self._check(handle, layout, blobs)
         for path, entry in batch.links:
             self._restorer.make_link(path, entry)
         for path, entry in batch.left:
             self._restorer.finish_directory(path, entry)
+
+    def _check(self, handle: FileHandle, layout: Layout, blobs: list[Located]) -> None:
+        """Read a file that was restored, and name it if it is not what it should be."""
+        if not handle.finished:
+            return  # named already
+        try:
+            fd = self._restorer.open_restored(handle.path)
+            try:
+                what = self._verifier.difference(fd, handle.entry.size, layout, blobs, from_disk=True)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            self._restorer.name_problem(handle.path, f"could not be verified: {error.strerror}")
+            return
+        self.verified += 1
+        if what:
+            self.mismatched += 1
+            self._restorer.name_problem(handle.path, what)
 
     async def report_for_ever(self) -> None:
         while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from peerage.errors import UserError
@@ -46,64 +45,6 @@ async def entries_of(cache: BlobCache, subtree: bytes) -> list[Entry]:
     return decode_tree([await cache.get(id) for id in split_ids(subtree)])
 
 
-class Selection:
-    """Which tree paths the user asked for, given as source paths. Empty: all."""
-
-    def __init__(self, snapshot: Snapshot, include: Sequence[bytes]) -> None:
-        prefix = snapshot.prefix.rstrip(b"/")
-        self._wanted: list[tuple[bytes, ...]] = []
-        for path in include:
-            clean = os.path.normpath(path)
-            inside = clean[len(prefix) :] if clean == prefix or clean.startswith(prefix + b"/") else None
-            if inside is None:
-                raise UserError(f"{os.fsdecode(path)} is not in the snapshot, which holds {_shown(snapshot)}")
-            self._wanted.append(tuple(p for p in inside.split(b"/") if p))
-        self._found: set[tuple[bytes, ...]] = set()
-
-    def takes(self, path: tuple[bytes, ...]) -> bool:
-        """Whether this path is asked for: it lies in, or on the way to, a wanted one."""
-        if not self._wanted:
-            return True
-        taken = False
-        for wanted in self._wanted:
-            n = min(len(path), len(wanted))
-            if path[:n] == wanted[:n]:
-                taken = True
-                if len(path) >= len(wanted):
-                    self._found.add(wanted)
-        return taken
-
-    def check(self) -> None:
-        """Raises UserError for a wanted path that the walk never met."""
-        for wanted in self._wanted:
-            if wanted and wanted not in self._found:
-                name = os.fsdecode(b"/".join(wanted))
-                raise UserError(f"{name} is not in the snapshot: `peerage ls` shows what is")
-
-
-async def walk(
-    cache: BlobCache, subtree: bytes, selection: Selection, path: tuple[bytes, ...] = ()
-) -> AsyncIterator[tuple[tuple[bytes, ...], Entry, bool]]:
-    """Depth first: (path, entry, True) for each entry, and (path, entry, False) when a directory is left."""
-    stack: list[tuple[tuple[bytes, ...], Entry | None, list[Entry]]] = [
-        (path, None, (await entries_of(cache, subtree))[::-1])
-    ]
-    while stack:
-        base, directory, left = stack[-1]
-        if not left:
-            stack.pop()
-            if directory is not None:
-                yield base, directory, False
-            continue
-        entry = left.pop()
-        here = (*base, entry.name)
-        if not selection.takes(here):
-            continue
-        yield here, entry, True
-        if entry.type is EntryType.DIRECTORY:
-            stack.append((here, entry, (await entries_of(cache, entry.subtree))[::-1]))
-
-
 async def lookup(cache: BlobCache, snapshot: Snapshot, path: bytes) -> Entry | None:
     """The entry at a source path, or at a path of the tree's own names; None for the root, which has no entry.
 
@@ -120,7 +61,7 @@ async def lookup(cache: BlobCache, snapshot: Snapshot, path: bytes) -> Entry | N
             raise UserError(f"{os.fsdecode(found.name)} is no directory in this snapshot: `peerage ls` shows what is")
         found = next((e for e in await entries_of(cache, subtree) if e.name == part), None)
         if found is None:
-            raise UserError(f"{os.fsdecode(path)} is not in the snapshot, which holds {_shown(snapshot)}")
+            raise UserError(f"{os.fsdecode(path)} is not in the snapshot, which holds {shown(snapshot)}")
         subtree = found.subtree
     return found
 
@@ -153,5 +94,6 @@ def listed(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _shown(snapshot: Snapshot) -> str:
+def shown(snapshot: Snapshot) -> str:
+    """The source paths of a snapshot, for a message."""
     return ", ".join(os.fsdecode(p) for p in snapshot.paths)

@@ -42,6 +42,7 @@ Names = tuple[bytes, ...]
 MAX_PROBLEMS = 10_000
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FORBIDDEN = (b"", b".", b"..")
 
@@ -68,6 +69,10 @@ class FileHandle:
 
 
 class Restorer:
+    """Into an empty target. source/replace.py has the one for a tree that is there already."""
+
+    must_be_empty = True
+
     def __init__(self, target: Path, max_open_files: int = 256, max_open_directories: int = 128) -> None:
         self._target = target
         self._files = Descriptors(max_open_files)
@@ -87,7 +92,7 @@ class Restorer:
         try:
             self._target.mkdir(parents=True, exist_ok=True)
             self._root = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            if os.listdir(self._root):
+            if self.must_be_empty and os.listdir(self._root):
                 raise UserError(f"{self._target} is not empty: name a directory that is empty or not there yet")
             if not os.access(self._target, os.W_OK | os.X_OK):
                 raise UserError(f"{self._target} cannot be written: name another target")
@@ -103,15 +108,15 @@ class Restorer:
     def make_directory(self, path: Names, entry: Entry) -> None:
         """Make a directory that only we can enter; finish_directory gives it its metadata. LocalFault."""
 
-        def make(parent_fd: int, name: bytes) -> None:
-            os.mkdir(name, 0o700, dir_fd=parent_fd)
-            if self._inherits_acls:
-                with self._directory(path) as fd:
-                    xattrs.remove(fd, xattrs.ACL_PREFIX)
-                    os.fchmod(fd, 0o700)
-
-        if not self._named(path, make):
+        if not self._named(path, lambda parent_fd, name: self._make_directory(path, parent_fd, name)):
             self._lost.add(path)
+
+    def _make_directory(self, path: Names, parent_fd: int, name: bytes) -> None:
+        os.mkdir(name, 0o700, dir_fd=parent_fd)
+        if self._inherits_acls:
+            with self._directory(path) as fd:
+                xattrs.remove(fd, xattrs.ACL_PREFIX)
+                os.fchmod(fd, 0o700)
 
     def create_file(self, path: Names, entry: Entry) -> FileHandle:
         """A file to be written; costs nothing yet. Names sharing entry.links are to be made by make_link."""
@@ -145,6 +150,7 @@ class Restorer:
                 if os.fstat(fd).st_size != handle.entry.size:
                     os.ftruncate(fd, handle.entry.size)  # it ends with a hole
                 apply_to_descriptor(fd, handle.entry, self._report(handle.path), self._inherits_acls)
+            self._publish(handle)
         except OSError as error:
             self._fail(handle, error)
         else:
@@ -153,6 +159,8 @@ class Restorer:
 
     def give_up(self, handle: FileHandle, what: str) -> None:
         """The file's data cannot be had: what there is of it goes, and it is named once as a Problem. LocalFault."""
+        if handle.finished:
+            return
         with self._lock:
             first, handle.failed = not handle.failed, True
         if not first:
@@ -161,7 +169,7 @@ class Restorer:
         if handle.made:
             try:
                 with self._directory(handle.path[:-1]) as parent_fd:
-                    os.unlink(handle.path[-1], dir_fd=parent_fd)
+                    os.unlink(self._written_as(handle), dir_fd=parent_fd)
             except OSError as error:
                 if error.errno in _FATAL:
                     raise self._fault(error) from error
@@ -171,19 +179,22 @@ class Restorer:
         """Make a symlink, fifo or device, with its metadata. Raises LocalFault."""
 
         def make(parent_fd: int, name: bytes) -> None:
-            if entry.type is EntryType.SYMLINK:
-                os.symlink(entry.target, name, dir_fd=parent_fd)
-            elif entry.type is EntryType.FIFO:
-                os.mkfifo(name, 0o600, dir_fd=parent_fd)
-            elif entry.type in (EntryType.CHAR, EntryType.BLOCK):
-                kind = stat.S_IFCHR if entry.type is EntryType.CHAR else stat.S_IFBLK
-                os.mknod(name, kind | 0o600, entry.rdev, dir_fd=parent_fd)
-            else:
-                raise OSError(errno.EINVAL, f"a {entry.type.name.lower()} cannot be made")
-            apply_to_name(parent_fd, name, entry, self._report(path), self._inherits_acls)
+            self._make_special(path, entry, parent_fd, name)
 
         if self._named(path, make) and entry.links:
             self._links[entry.links] = path
+
+    def _make_special(self, path: Names, entry: Entry, parent_fd: int, name: bytes) -> None:
+        if entry.type is EntryType.SYMLINK:
+            os.symlink(entry.target, name, dir_fd=parent_fd)
+        elif entry.type is EntryType.FIFO:
+            os.mkfifo(name, 0o600, dir_fd=parent_fd)
+        elif entry.type in (EntryType.CHAR, EntryType.BLOCK):
+            kind = stat.S_IFCHR if entry.type is EntryType.CHAR else stat.S_IFBLK
+            os.mknod(name, kind | 0o600, entry.rdev, dir_fd=parent_fd)
+        else:
+            raise OSError(errno.EINVAL, f"a {entry.type.name.lower()} cannot be made")
+        apply_to_name(parent_fd, name, entry, self._report(path), self._inherits_acls)
 
     def make_link(self, path: Names, entry: Entry) -> None:
         """Make another name of the file or special that has the same entry.links. Raises LocalFault."""
@@ -196,9 +207,12 @@ class Restorer:
 
         def make(parent_fd: int, name: bytes) -> None:
             with self._directory(source[:-1]) as source_fd:
-                os.link(source[-1], name, src_dir_fd=source_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
+                self._link(source_fd, source[-1], parent_fd, name)
 
         self._named(path, make)
+
+    def _link(self, source_fd: int, source: bytes, parent_fd: int, name: bytes) -> None:
+        os.link(source, name, src_dir_fd=source_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
 
     def finish_directory(self, path: Names, entry: Entry) -> None:
         """All below it is finished: give the directory its metadata. Raises LocalFault."""
@@ -206,10 +220,22 @@ class Restorer:
             return
         try:
             with self._directory(path) as fd:
-                apply_to_descriptor(fd, entry, self._report(path))
+                self._finish_directory(fd, path, entry)
         except OSError as error:
             self._failed(path, error)
         self._directories.drop(path)
+
+    def _finish_directory(self, fd: int, path: Names, entry: Entry) -> None:
+        apply_to_descriptor(fd, entry, self._report(path))
+
+    def open_restored(self, path: Names) -> int:
+        """A descriptor, for reading, of a file that was restored. Raises OSError."""
+        with self._directory(path[:-1]) as parent_fd:
+            return os.open(path[-1], _READ, dir_fd=parent_fd)
+
+    def name_problem(self, path: Names, what: str) -> None:
+        """Add a Problem that was found by somebody else."""
+        self._problem(path, what)
 
     def finish(self) -> None:
         """Everything is made and finished. The system writes it to the disk in its own time."""
@@ -236,12 +262,22 @@ class Restorer:
             return False
         return True
 
+    def _written_as(self, handle: FileHandle) -> bytes:
+        """The name that a file has while it is written."""
+        return handle.path[-1]
+
+    def _publish(self, handle: FileHandle) -> None:
+        """The file is whole: give it its name, if it has another until now. OSError."""
+
+    def _create(self, parent_fd: int, name: bytes) -> int:
+        return os.open(name, _FILE | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=parent_fd)
+
     def _open(self, handle: FileHandle) -> int:
-        name = handle.path[-1]
+        name = self._written_as(handle)
         with self._directory(handle.path[:-1]) as parent_fd, self._making[hash(handle.path) % 16]:
             if handle.made:
                 return os.open(name, _FILE, dir_fd=parent_fd)
-            fd = os.open(name, _FILE | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=parent_fd)
+            fd = self._create(parent_fd, name)
             handle.made = True
             return fd
 
