@@ -297,15 +297,19 @@ def keystore() -> Parse:
 
 def words() -> Parse:
     """A words file: the sheet, and what its words are repaired to."""
+    from dataclasses import replace
+
     from peerage.keys.parity import repair
     from peerage.keys.sheet import parse_sheet
     from peerage.keys.words import entropy_of
 
     def parse(data: bytes) -> object:
         sheet = parse_sheet(data.decode("utf-8", "replace"))
-        assert parse_sheet(sheet.text()) == sheet
         sheet.html()
-        return entropy_of(repair(sheet.given).words)
+        found = repair(sheet.given).words
+        whole = replace(sheet, words=found, parity=())
+        assert parse_sheet(whole.text()) == whole
+        return entropy_of(found)
 
     return parse
 

@@ -142,6 +142,9 @@ def test_a_configuration_that_is_not_text(tmp_path: Path) -> None:
     home.config_path.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="not UTF-8"):
         home.config()
+    home.policy.write_bytes(b"[give]\n# \xe9\n")
+    with pytest.raises(UserError, match="policy.toml is not UTF-8"):
+        home.read_text(home.policy)
 
 
 @given(name=st.text(), site=st.text(st.characters(max_codepoint=0x100, exclude_categories=["Cs"])))

@@ -66,7 +66,7 @@ class Node:
         self._home = home
         self._keystore = keystore
         self._config = home.config()
-        self._policy = Policy.parse(home.read_file(home.policy).decode())
+        self._policy = Policy.parse(home.read_text(home.policy))
         self._workers = ThreadPoolExecutor(_WORKERS, "work")
         self._roster: tuple[MemberInfo, ...] = ()
         self._onion = Onion(keystore.onion_seed)

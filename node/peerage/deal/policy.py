@@ -82,10 +82,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """From TOML; what is left out has its default. Raises UserError naming the key that is wrong."""
         try:
             return msgspec.convert(tomllib.loads(text), cls)
-        except tomllib.TOMLDecodeError as error:
-            raise UserError(f"the policy is not TOML: {error}") from error
         except msgspec.ValidationError as error:
             raise UserError(f"the policy is wrong: {error}") from error
+        except (ValueError, RecursionError) as error:  # TOMLDecodeError; a number of 5,000 digits, 1,000 brackets
+            raise UserError(f"the policy is not TOML: {error}") from error
 
     def dump(self) -> str:
         """As TOML that parse() reads back."""

@@ -63,7 +63,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """Raises UserError naming `source` and what is wrong there."""
         try:
             return msgspec.convert(tomllib.loads(text), cls)
-        except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        except (ValueError, RecursionError) as error:  # tomllib has more than its own: 1,000 brackets
             raise UserError(f"{source}: {error}") from error
 
     def to_toml(self) -> str:

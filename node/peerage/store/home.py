@@ -126,14 +126,17 @@ class Home:
 
     def config(self) -> Config:
         """Raises UserError for a configuration that does not parse."""
-        try:
-            text = self.read_file(self.config_path).decode()
-        except UnicodeDecodeError as error:
-            raise UserError(f"{self.config_path} is not UTF-8 text: correct it") from error
-        return Config.from_toml(text, str(self.config_path))
+        return Config.from_toml(self.read_text(self.config_path), str(self.config_path))
 
     def save_config(self, config: Config) -> None:
         self.write_file(self.config_path, config.to_toml().encode())
+
+    def read_text(self, path: Path) -> str:
+        """The whole of a small file of this home that people edit. Raises UserError, LocalFault."""
+        try:
+            return self.read_file(path).decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is not UTF-8 text: correct it") from error
 
     def read_file(self, path: Path) -> bytes:
         """The whole of a small file of this home. Raises LocalFault."""
