@@ -61,6 +61,14 @@ class MissRow(TypedDict):
     burned: str
 
 
+class RemovalRow(TypedDict):
+    """Data that the client has announced to remove. ready: the first epoch in which it may go."""
+
+    objects: str
+    leaves: int
+    ready: int
+
+
 class AgreementRow(TypedDict):
     """One agreement with its proofs in the asked range of epochs. due: epochs with leaves in which the provider was to
     prove and beat; made: it did; void: epochs that judge nobody. paid, to_client, burned: settled in the range."""
@@ -90,6 +98,7 @@ class AgreementRow(TypedDict):
     to_client: str
     burned: str
     misses: list[MissRow]
+    removal: RemovalRow | None
     verified: bool
 
 
@@ -241,6 +250,9 @@ def _agreement_row(evidence: Evidence, past: AgreementPast) -> AgreementRow:
         to_client=credits_text(sum(v.to_client for v in settled)),
         burned=credits_text(sum(v.burned for v in settled)),
         misses=_misses(past, verdicts),
+        removal=RemovalRow(objects=_hex(past.removal.objects), leaves=past.removal.leaves, ready=past.removal.ready)
+        if past.removal
+        else None,
         verified=past.id not in evidence.false_agreements,
     )
 

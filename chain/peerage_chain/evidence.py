@@ -9,7 +9,8 @@ from peerage_chain.challenge import challenge_indices
 from peerage_chain.codec import agreement_of, member_of
 from peerage_chain.history import AgreementPast, History, read_history
 from peerage_chain.judge import Rules, Verdict, agrees, judge
-from peerage_chain.reads import AGREEMENTS_PAGE, ROSTER_PAGE, ChainReads
+from peerage_chain.reads import AGREEMENTS_PAGE, ROSTER_PAGE, ChainReads, chain_time
+from peerage_chain.rpc import RpcError
 from peerage_chain.types import (
     LIVE_STATES,
     ZERO32,
@@ -97,6 +98,7 @@ async def read_evidence(chain: ChainReads, from_epoch: int | None = None, to_epo
     for id, past in history.agreements.items():
         if not agrees(past, evidence.verdicts[id]):
             evidence.false_agreements.add(id)
+    await _check_removals(chain, evidence)
     await _check_challenges(chain, evidence)
     return evidence
 
@@ -110,12 +112,27 @@ def _same(past: AgreementPast, view: AgreementInfo) -> bool:
         escrow = past.escrow_held + past.escrow_funded - sum(s.paid for s in past.settlements)
         collateral = past.terms.collateral - sum(to_client + burned for to_client, burned in past.penalised.values())
     return (
-        past.state is view.state
+        not past.lost_unannounced
+        and past.state is view.state
         and past.terms == view.terms
         and told == (view.sequence, view.root, view.leaves)
         and len(past.missed) == view.misses
         and (escrow, collateral) == (view.escrow, view.collateral)
     )
+
+
+async def _check_removals(chain: ChainReads, evidence: Evidence) -> None:
+    """Compare each announced removal with the minimum retention, counted from the time of the announcement's block."""
+    announced = [
+        (past, block, removal) for past in evidence.history.agreements.values() for block, removal in past.announced
+    ]
+    blocks = await chain.contracts.rpc.batch([("eth_getBlockByNumber", [hex(b), False]) for _, b, _ in announced])
+    for (past, number, removal), block in zip(announced, blocks, strict=True):
+        if isinstance(block, RpcError):
+            raise block
+        epoch = chain_time(chain.params, number, int(block["timestamp"], 16)).epoch
+        if removal.ready != epoch + past.terms.min_retention_epochs:
+            evidence.false_agreements.add(past.id)
 
 
 async def _check_challenges(chain: ChainReads, evidence: Evidence) -> None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peerage_chain.challenge import FREEZE_EPOCHS, seed_of, seed_valid
-from peerage_chain.codec import terms_of
+from peerage_chain.codec import removal_of, terms_of
 from peerage_chain.contracts import Contracts
 from peerage_chain.events import Record, read_events
-from peerage_chain.types import AgreementId, AgreementState, Epoch, MemberId, Terms
+from peerage_chain.types import AgreementId, AgreementState, Epoch, MemberId, Removal, Terms
 
 Fields = Mapping[str, Any]
 
@@ -50,6 +50,12 @@ class AgreementPast:
     escrow_held: int = 0
     escrow_funded: int = 0
     revisions: list[Recorded] = field(default_factory=list)
+    removal: Removal | None = None
+    """Announced and pending."""
+    announced: list[tuple[int, Removal]] = field(default_factory=list)
+    """Every removal that was ever announced, with its block."""
+    lost_unannounced: bool = False
+    """Whether leaves ever went otherwise than by a removal that was announced and ready."""
     proven: set[int] = field(default_factory=set)
     settlements: list[Settlement] = field(default_factory=list)
     missed: dict[int, int] = field(default_factory=dict)
@@ -160,7 +166,24 @@ def _opened(history: History, record: Record) -> None:
 
 def _revised(history: History, record: Record) -> None:
     f = record.fields
-    history.agreements[f["id"]].revisions.append(Recorded(Epoch(f["epoch"]), f["sequence"], f["root"], f["leaves"]))
+    past = history.agreements[f["id"]]
+    gone = past.revisions[-1].leaves - f["leaves"] if past.revisions else 0
+    if gone > 0:
+        ready = past.removal is not None and past.removal.leaves == gone and past.removal.ready <= f["epoch"]
+        past.lost_unannounced |= not ready
+        past.removal = None
+    past.revisions.append(Recorded(Epoch(f["epoch"]), f["sequence"], f["root"], f["leaves"]))
+
+
+def _removal_announced(history: History, record: Record) -> None:
+    past = history.agreements[record.fields["id"]]
+    past.removal = removal_of(record.fields)
+    if past.removal is not None:
+        past.announced.append((record.block, past.removal))
+
+
+def _removal_cancelled(history: History, record: Record) -> None:
+    history.agreements[record.fields["id"]].removal = None
 
 
 def _state(history: History, record: Record) -> None:
@@ -227,6 +250,8 @@ _HANDLERS: dict[tuple[str, str], Callable[[History, Record], None]] = {
     ("Beacon", "ActiveMembersChanged"): _active,
     ("Agreements", "AgreementOpened"): _opened,
     ("Agreements", "Revised"): _revised,
+    ("Agreements", "RemovalAnnounced"): _removal_announced,
+    ("Agreements", "RemovalCancelled"): _removal_cancelled,
     ("Agreements", "StateChanged"): _state,
     ("Proofs", "Proven"): _proven,
     ("Clearing", "Held"): _held,

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.chain.network import Network, Player, Tree, start
 
+from peerage_chain import evidence as evidence_module
 from peerage_chain.audit import audit_agreements
 from peerage_chain.client import Chain
+from peerage_chain.contracts import Contracts
 from peerage_chain.errors import NotAMember, Reverted
+from peerage_chain.events import Record
+from peerage_chain.history import _HANDLERS, AgreementPast, History, read_history
 from peerage_chain.typed import address_of, revocation_digest, sign
-from peerage_chain.types import CREDIT, AgreementId, Removal
+from peerage_chain.types import CREDIT, AgreementId, Epoch, MemberId, Removal, Terms
 
 OLD, NEW = Tree(bytes(40 * 1024)), Tree(bytes(range(256)) * 4 * 30)
 GONE = len(OLD.leaves) - len(NEW.leaves)
 OBJECTS = b"\x5a" * 32
 RETENTION = 3
+ID = AgreementId(bytes(32))
+TERMS = Terms(MemberId(1), MemberId(2), 1 << 20, 0, 0, 0, 0, 4, Epoch(2), Epoch(99), Epoch(9), bytes(32))
 
 
 @pytest.fixture
@@ -49,6 +56,8 @@ async def test_a_removal_is_recorded_once_it_is_ready(network: Network) -> None:
     await alice.chain.announce_removal(id, OBJECTS, GONE)
     pending = await observer.removal_of(id)
     assert pending == Removal(OBJECTS, GONE, announced + RETENTION)
+    (row,) = await audit_agreements(observer)
+    assert row["removal"] == {"objects": "0x" + OBJECTS.hex(), "leaves": GONE, "ready": announced + RETENTION}
     with pytest.raises(Reverted) as caught:
         await alice.chain.announce_removal(id, OBJECTS, GONE)
     assert (caught.value.name, caught.value.arguments["objects"]) == ("RemovalPending", OBJECTS)
@@ -80,7 +89,69 @@ async def test_a_removal_is_recorded_once_it_is_ready(network: Network) -> None:
     await bob.chain.settle([id])
     (row,) = await audit_agreements(observer)
     assert row["verified"], "pay and challenges follow from the events where leaves shrink too"
-    assert row["leaves"] == len(NEW.leaves)
+    assert (row["leaves"], row["removal"]) == (len(NEW.leaves), None)
+
+
+def _forget_announcement(past: AgreementPast) -> None:
+    past.lost_unannounced = True
+
+
+def _hasten(past: AgreementPast) -> None:
+    block, removal = past.announced[0]
+    past.announced[0] = block, replace(removal, ready=Epoch(removal.ready - 1))
+
+
+@pytest.mark.parametrize("forge", [_forget_announcement, _hasten])
+async def test_leaves_that_went_too_soon_are_not_verified(
+    network: Network, forge: Callable[[AgreementPast], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A contract that let data go without its delay would be found: here the events are the ones changed."""
+    alice, _, id = await holding(network)
+    await alice.chain.announce_removal(id, OBJECTS, GONE)
+    await alice.chain.cancel_removal(id)
+    (row,) = await audit_agreements(network.observer)
+    assert (row["verified"], row["removal"]) == (True, None)
+
+    async def forged(contracts: Contracts, last_block: int) -> History:
+        history = await read_history(contracts, last_block)
+        forge(history.agreements[id])
+        return history
+
+    monkeypatch.setattr(evidence_module, "read_history", forged)
+    (row,) = await audit_agreements(network.observer)
+    assert not row["verified"]
+
+
+def record(event: str, **fields: object) -> Record:
+    return Record("Agreements", event, {"id": ID, **fields}, 1)
+
+
+def revised(leaves: int, epoch: int) -> Record:
+    return record("Revised", epoch=epoch, sequence=1, root=bytes(32), leaves=leaves)
+
+
+ANNOUNCED = record("RemovalAnnounced", objects=OBJECTS, leaves=10, ready=8)
+
+
+@pytest.mark.parametrize(
+    ("events", "lost"),
+    [
+        ([revised(40, 5), revised(40, 6), revised(50, 7)], False),
+        ([revised(40, 5), ANNOUNCED, revised(30, 8)], False),
+        ([revised(40, 5), ANNOUNCED, revised(60, 6), revised(50, 9)], False),
+        ([revised(40, 5), revised(39, 6)], True),
+        ([revised(40, 5), ANNOUNCED, revised(30, 7)], True),
+        ([revised(40, 5), ANNOUNCED, revised(31, 8)], True),
+        ([revised(40, 5), ANNOUNCED, record("RemovalCancelled"), revised(30, 8)], True),
+        ([revised(40, 5), ANNOUNCED, revised(30, 8), revised(20, 8)], True),
+    ],
+)
+def test_the_audit_s_own_rule(events: list[Record], lost: bool) -> None:
+    past = AgreementPast(ID, TERMS, Epoch(2))
+    history = History(1, agreements={ID: past})
+    for event in events:
+        _HANDLERS[event.contract, event.event](history, event)
+    assert past.lost_unannounced is lost
 
 
 async def test_what_is_no_removal_is_refused_by_name(network: Network) -> None:
