@@ -39,6 +39,10 @@ class UserError(PeerageError):
     exit_code = EXIT_USER
 
 
+class Busy(UserError):
+    """The node does something else that excludes this: wait for it to end."""
+
+
 class PeerError(PeerageError):
     """Another member's node is the reason. `member` is its number, 0 when no single one is meant."""
 

@@ -14,6 +14,12 @@ from .conftest import PASSPHRASE, WORDS, Answer, Peerage, identity
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
 
+@pytest.fixture(autouse=True)
+def _logs_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up` sets the process's logging up, for good: not in this one, whose stderr is another in each test."""
+    monkeypatch.setattr("peerage.daemon.main.configure_logging", lambda: None)
+
+
 def refused(answer: Answer, code: int, *says: str) -> None:
     """One line on stderr that says what to do; nothing on stdout."""
     assert answer.code == code, answer

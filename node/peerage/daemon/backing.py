@@ -6,23 +6,28 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from peerage.daemon.hooks import around_backup
 from peerage.daemon.owner import Read
 from peerage.daemon.params import flag, string, strings, text
-from peerage.errors import UserError
-from peerage.flow.backup import BackupOptions, backup
+from peerage.errors import Busy
+from peerage.flow.backup import BackupOptions, backup, check_paths
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.preview import preview
 from peerage.flow.stream import Stream
 from peerage.source.select import Selector
+from peerage.store.config_tables import Hooks
 
 
 class BackupVerbs:
-    """One backup at a time. joined: the node's context, or an error while it has none."""
+    """One backup at a time. joined: the node's context, or an error while it has none. hooks: those of now."""
 
-    def __init__(self, joined: Callable[[], NodeContext]) -> None:
+    def __init__(self, joined: Callable[[], NodeContext], home: Path, hooks: Callable[[], Hooks]) -> None:
         self._joined = joined
+        self._home = home
+        self._hooks = hooks
         self._lock = asyncio.Lock()
 
     @property
@@ -43,9 +48,14 @@ class BackupVerbs:
     async def _run(self, paths: list[bytes], options: BackupOptions, report: Report) -> dict[str, Any]:
         context = self._joined()
         if self._lock.locked():
-            raise UserError("a backup is already running on this node: wait for it to end")
+            raise Busy("a backup is already running on this node: wait for it to end")
+        if not options.stream:
+            check_paths(paths)  # nothing is frozen for a path that is not there
         async with self._lock:
-            return asdict(await backup(context, paths, report, options))
+            async with around_backup(self._hooks(), self._home, report) as outcome:
+                result = await backup(context, paths, report, options)
+                outcome.ended(result.snapshot_id, bool(result.unreadable))
+            return {**asdict(result), "hooks_failed": outcome.failed}
 
 
 def _options(params: dict[str, Any], stream: Stream | None = None) -> BackupOptions:

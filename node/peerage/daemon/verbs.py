@@ -34,7 +34,7 @@ class Verbs:
         self._set_policy = set_policy
         self._context: NodeContext | None = None
         self._clock: Clock | None = None
-        self._backing = BackupVerbs(lambda: self._joined)
+        self._backing = BackupVerbs(lambda: self._joined, home.path, lambda: home.config().hooks)
         self._reading = ReadingVerbs(lambda: self._joined)
         self._closing = False
 

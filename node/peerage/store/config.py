@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from peerage.errors import UserError
+from peerage.store.config_tables import Hooks
 
 __all__ = ["Config"]
 
@@ -20,7 +21,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rpc: endpoints of the chain, tried in order. directory: address of the Directory contract. chain_id, genesis: which
     chain it must be (genesis: block 0's hash, hex). account: the member's account. name: shown to people only.
     listen: where the peer interface listens, host:port. endpoint: where peers reach it, as announced on chain.
-    site: declared failure domain, may be empty.
+    site: declared failure domain, may be empty. hooks: commands around backups.
     """
 
     rpc: list[str]
@@ -32,6 +33,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     listen: str = "127.0.0.1:0"
     endpoint: str = ""
     site: str = ""
+    hooks: Hooks = Hooks()
 
     def __post_init__(self) -> None:
         for url in self.rpc:
@@ -68,7 +70,9 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def to_toml(self) -> str:
         lines = ["# Peerage node configuration; what each key means: node/spec/home.md"]
-        lines += [f"{key} = {_toml(value)}" for key, value in msgspec.structs.asdict(self).items()]
+        # A table that is not there can be appended by hand; one that is there empty could not.
+        values = {key: value for key, value in msgspec.to_builtins(self).items() if value not in ({}, [])}
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
         return "\n".join(lines) + "\n"
 
 
@@ -80,4 +84,6 @@ def _toml(value: Any) -> str:
     """A TOML value; a TOML basic string is a JSON string whose DEL is escaped too."""
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
