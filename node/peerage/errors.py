@@ -7,6 +7,9 @@ peerage_chain.errors.ChainFault; the command line gives them code 7.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 EXIT_DONE = 0
 EXIT_INTERNAL = 1
 EXIT_USAGE = 2
@@ -16,6 +19,19 @@ EXIT_USER = 5
 EXIT_PEERS = 6
 EXIT_CHAIN = 7
 EXIT_INTEGRITY = 8
+
+
+def exit_code_of(result: Mapping[str, Any]) -> int:
+    """0; 8 when what was restored is not what was backed up; 4 when records wait for the chain; 3 when some files could
+    not be read (or written) in full. Of several the first in this order, which matters more; all are named either way.
+    """
+    if result.get("mismatched"):
+        return EXIT_INTEGRITY
+    if result.get("records_waiting"):
+        return EXIT_RECORDS_WAIT
+    if result.get("unreadable") or result.get("changed") or result.get("failed"):
+        return EXIT_SOME_FILES
+    return EXIT_DONE
 
 
 class PeerageError(Exception):

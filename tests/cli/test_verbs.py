@@ -166,6 +166,31 @@ def test_a_dry_run_says_what_there_is_to_do(peerage: Peerage, daemon: Daemon, tm
     assert "/x: denied" in answer.err
 
 
+JOB = {
+    "name": "docs", "do": "backup", "when": "every 15m", "running": False, "last_ns": "0", "code": 5,
+    "message": "the hook failed", "next_ns": str(10**18),
+}  # fmt: skip
+
+
+def test_schedule_for_people(peerage: Peerage, daemon: Daemon) -> None:
+    daemon.result = {"jobs": [JOB, {**JOB, "name": "new", "last_ns": None, "code": None, "message": ""}]}
+    answer = peerage("schedule")
+    assert answer.code == 0
+    assert "failed (exit code 5) at 1970-01-01T00:00:00Z" in answer.out
+    assert "not run yet" in answer.out
+    assert "2001-09-09T01:46:40Z" in answer.out
+    assert "docs: the hook failed" in answer.err
+    daemon.result = {"jobs": []}
+    assert "[[schedule]]" in peerage("schedule").err
+
+
+def test_schedule_run_ends_with_the_code_of_its_verb(peerage: Peerage, daemon: Daemon) -> None:
+    daemon.result = {**DONE, "unreadable": [{"path": "/x", "reason": "gone"}]}
+    answer = peerage("schedule", "run", "docs")
+    assert answer.code == 3
+    assert daemon.asked[-1][1:] == ("schedule.run", {"name": "docs"})
+
+
 KEPT = {"id": "ab" * 32, "time_ns": "0", "host": "nas", "paths": ["/srv"], "bytes": 9, "tags": [], "hold": None}
 
 
@@ -214,9 +239,11 @@ def test_status_for_people(peerage: Peerage, daemon: Daemon) -> None:
         "repaired_shards": 1,
         "providers": 8,
         "balance": "999.5",
+        "schedule": [JOB],
     }
     out = peerage("status").out
-    for shown in ("50%", "4 (2 whole, 2 degraded, 0 lost)", "24 (20 proven lately)", "999.5 credits"):
+    health = ("50%", "4 (2 whole, 2 degraded, 0 lost)", "24 (20 proven lately)", "999.5 credits")
+    for shown in (*health, "schedule docs", "failed (exit code 5)"):
         assert shown in out
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import time
+
 import pytest
 
 from peerage.errors import UserError
+from peerage.model.timetable import At, Every
 from peerage.store.config import Config
 
 CONFIG = Config(
@@ -44,3 +47,52 @@ def test_hooks_are_read_and_written_back() -> None:
 def test_hooks_that_are_none_are_refused_by_name(table: str) -> None:
     with pytest.raises(UserError, match="hooks"):
         Config.from_toml(CONFIG.to_toml() + "[hooks]\n" + table)
+
+
+SCHEDULED = """
+[[schedule]]
+name = "documents"
+do = "backup"
+every = "15m"
+jitter = "2m"
+with = { paths = ["/srv"], tags = ["auto"] }
+
+[[schedule]]
+do = "forget"
+at = "02:30"
+on = ["sat", "sun"]
+
+[schedule.with]
+policy = "1d:15m,7d:1h"
+"""
+
+
+def test_a_schedule_is_read_and_written_back() -> None:
+    config = Config.from_toml(CONFIG.to_toml() + SCHEDULED)
+    documents, forget = config.schedule
+    assert (documents.called, documents.when, documents.jitter_s) == ("documents", Every(900), 120)
+    assert documents.params == {"paths": ["/srv"], "tags": ["auto"]}
+    assert (forget.called, forget.when) == ("forget", At(time(2, 30), frozenset([5, 6])))
+    assert Config.from_toml(config.to_toml()) == config
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        'do = "backup"',
+        'do = "backup"\nevery = "1h"\nat = "02:30"',
+        'do = "backup"\nevery = "1M"',
+        'do = "backup"\nat = "2:30"',
+        'do = "backup"\nat = "02:30"\non = ["someday"]',
+        'do = "backup"\nevery = "1h"\non = ["sun"]',
+        'do = "backup"\nevery = "15m"\njitter = "15m"',
+        'do = "backup"\nat = "02:30"\njitter = "1d"',
+        'do = ""\nevery = "1h"',
+        'name = "a b"\ndo = "backup"\nevery = "1h"',
+        'do = "backup"\nevery = "1h"\npaths = ["/srv"]',
+        'do = "backup"\nevery = "1h"\n[[schedule]]\ndo = "backup"\nevery = "2h"',
+    ],
+)
+def test_jobs_that_are_none_are_refused(job: str) -> None:
+    with pytest.raises(UserError, match="schedule"):
+        Config.from_toml(CONFIG.to_toml() + "[[schedule]]\n" + job)

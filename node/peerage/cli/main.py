@@ -34,6 +34,7 @@ VERBS = {
     "release": "peerage.cli.forget:release",
     "recover": "peerage.cli.recover:recover",
     "status": "peerage.cli.status:status",
+    "schedule": "peerage.cli.schedule:schedule",
     "agreements": "peerage.cli.agreements:agreements",
     "policy": "peerage.cli.policy:policy",
     "audit": "peerage.cli.audit:audit",

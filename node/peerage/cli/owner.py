@@ -8,7 +8,9 @@ from typing import Any
 
 from peerage.cli.progress import Events
 from peerage.cli.session import Session
-from peerage.errors import EXIT_DONE, EXIT_INTEGRITY, EXIT_RECORDS_WAIT, EXIT_SOME_FILES
+from peerage.errors import exit_code_of
+
+__all__ = ["ask", "ask_rows", "exit_code_of", "feed"]
 
 
 def ask(session: Session, verb: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -49,16 +51,3 @@ def ask_rows(
 
     result = owner_client.call_data(session.home, verb, params, take)
     return {**result, name: rows} if session.json else result
-
-
-def exit_code_of(result: dict[str, Any]) -> int:
-    """0; 8 when what was restored is not what was backed up; 4 when records wait for the chain; 3 when some files could
-    not be read (or written) in full. Of several the first in this order, which matters more; all are named either way.
-    """
-    if result.get("records_waiting"):
-        return EXIT_RECORDS_WAIT
-    if result.get("mismatched"):
-        return EXIT_INTEGRITY
-    if result.get("unreadable") or result.get("changed") or result.get("failed"):
-        return EXIT_SOME_FILES
-    return EXIT_DONE

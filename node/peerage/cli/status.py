@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from peerage.cli.owner import ask
-from peerage.cli.render import fields
+from peerage.cli.render import fields, when
+from peerage.cli.schedule import last
 from peerage.cli.session import Verb, session_of
 
 
@@ -38,5 +39,6 @@ def _show(result: Mapping[str, Any]) -> None:
             ("repaired shards", result.get("repaired_shards")),
             ("providers", result.get("providers")),
             ("balance", f"{result.get('balance')} credits"),
+            *[(f"schedule {job['name']}", f"{last(job)}; next {when(job['next_ns'])}") for job in result.get("schedule", [])],
         ]
     )

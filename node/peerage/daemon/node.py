@@ -17,6 +17,7 @@ import structlog
 
 from peerage.daemon.clock import Clock
 from peerage.daemon.owner import OwnerServer
+from peerage.daemon.schedule import Scheduler
 from peerage.daemon.verbs import Verbs
 from peerage.deal.policy import Policy, offer_of
 from peerage.errors import LocalFault, PeerageError, UserError
@@ -30,6 +31,7 @@ from peerage.flow.watch import watch
 from peerage.keys.keystore import Keystore
 from peerage.keys.onion import Onion
 from peerage.model import AgreementId, Epoch
+from peerage.model.calendar import LocalZone
 from peerage.net.client import PeerClient
 from peerage.net.server import PeerServer
 from peerage.net.tls import TlsIdentity
@@ -148,7 +150,15 @@ class Node:
                 entropy=os.urandom,
                 clock_ns=time.time_ns,
             )
-            verbs.ready(context, clock)
+            scheduler = Scheduler(
+                lambda: self._home.config().schedule,
+                verbs.table(),
+                catalogue,
+                LocalZone(),
+                seed=node,
+                report=log_event,
+            )
+            verbs.ready(context, clock, scheduler)
             log.info("node is up", member=self._member.id, node=node, endpoint=endpoint)
             for name, step in (
                 ("roster", self._each_block(clock, lambda _: self._refresh_roster(chain))),
@@ -160,6 +170,7 @@ class Node:
                 ("prove", self._each_block(clock, lambda t: self._prove(chain, provider, t), looks=4)),
                 ("settle", self._each_epoch(clock, lambda time: self._settle(context, time))),
                 ("watch", self._each_epoch(clock, lambda _: self._watch(context, verbs))),
+                ("schedule", scheduler.run()),
                 ("clean", self._each_epoch(clock, lambda _: provider.refresh())),
             ):
                 tasks.append(asyncio.create_task(step, name=name))

@@ -12,6 +12,7 @@ from peerage.daemon.clock import Clock
 from peerage.daemon.owner import DataVerb, StreamVerb, Verb
 from peerage.daemon.params import string
 from peerage.daemon.reading import ReadingVerbs
+from peerage.daemon.schedule import Scheduler
 from peerage.deal.policy import Policy
 from peerage.errors import PeerageError
 from peerage.flow.context import NodeContext, Report
@@ -34,6 +35,7 @@ class Verbs:
         self._set_policy = set_policy
         self._context: NodeContext | None = None
         self._clock: Clock | None = None
+        self._scheduler: Scheduler | None = None
         self._backing = BackupVerbs(lambda: self._joined, home.path, lambda: home.config().hooks)
         self._reading = ReadingVerbs(lambda: self._joined)
         self._closing = False
@@ -50,6 +52,8 @@ class Verbs:
             "forget": self._joining(keeping.forget),
             "hold": self._joining(keeping.hold),
             "release": self._joining(keeping.release),
+            "schedule": self._show_schedule,
+            "schedule.run": self._run_scheduled,
             "agreements": self._agreements,
             "policy.show": self._show_policy,
             "policy.set": self._change_policy,
@@ -68,8 +72,8 @@ class Verbs:
         """The verbs that take data, on /v1/stream/."""
         return {"backup": self._backing.backup_stream}
 
-    def ready(self, context: NodeContext, clock: Clock) -> None:
-        self._context, self._clock = context, clock
+    def ready(self, context: NodeContext, clock: Clock, scheduler: Scheduler) -> None:
+        self._context, self._clock, self._scheduler = context, clock, scheduler
 
     def closing(self) -> None:
         self._closing, self._context = True, None
@@ -131,11 +135,22 @@ class Verbs:
             "records_waiting": len(context.catalogue.queued_revisions()),
             "epoch": clock.time.epoch if clock is not None and clock.time is not None else None,
             "chain_reachable": clock is not None and clock.reachable,
+            "schedule": self._scheduler.rows() if self._scheduler is not None else [],
         }
 
     async def _agreements(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         context = self._joined
         return {"agreements": [_shown(a) for a in await context.ledger.agreements_of(context.member)]}
+
+    async def _show_schedule(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        assert self._joined
+        assert self._scheduler is not None
+        return {"jobs": self._scheduler.rows()}
+
+    async def _run_scheduled(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
+        assert self._joined
+        assert self._scheduler is not None
+        return await self._scheduler.run_now(string(params, "name"), report)
 
     async def _show_policy(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         return self._policy().show()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from peerage.errors import UserError
-from peerage.store.config_tables import Hooks
+from peerage.store.config_tables import Hooks, Job
 
 __all__ = ["Config"]
 
@@ -21,7 +21,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     rpc: endpoints of the chain, tried in order. directory: address of the Directory contract. chain_id, genesis: which
     chain it must be (genesis: block 0's hash, hex). account: the member's account. name: shown to people only.
     listen: where the peer interface listens, host:port. endpoint: where peers reach it, as announced on chain.
-    site: declared failure domain, may be empty. hooks: commands around backups.
+    site: declared failure domain, may be empty. hooks: commands around backups. schedule: what is done by itself.
     """
 
     rpc: list[str]
@@ -34,6 +34,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     endpoint: str = ""
     site: str = ""
     hooks: Hooks = Hooks()
+    schedule: list[Job] = []
 
     def __post_init__(self) -> None:
         for url in self.rpc:
@@ -49,6 +50,10 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         ):
             if not _is_hex(value, digits):
                 raise ValueError(f"{field} {value!r} is not 0x and {digits} hexadecimal digits")
+        names = [job.called for job in self.schedule]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"schedule has two entries called {name}: give each a name")
 
     def listen_address(self) -> tuple[str, int]:
         """(host, port); IPv6 hosts without their brackets. Port 0: any free one."""
