@@ -39,6 +39,9 @@ def _show(result: Mapping[str, Any]) -> None:
             ("repaired shards", result.get("repaired_shards")),
             ("providers", result.get("providers")),
             ("balance", f"{result.get('balance')} credits"),
-            *[(f"schedule {job['name']}", f"{last(job)}; next {when(job['next_ns'])}") for job in result.get("schedule", [])],
+            *[
+                (f"schedule {job['name']}", f"{last(job)}; next {when(job['next_ns'])}")
+                for job in result.get("schedule", [])
+            ],
         ]
     )
