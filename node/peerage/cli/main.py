@@ -29,6 +29,7 @@ VERBS = {
     "diff": "peerage.cli.diff:diff",
     "stats": "peerage.cli.stats:stats",
     "restore": "peerage.cli.restore:restore",
+    "mount": "peerage.cli.mount.command:mount",
     "forget": "peerage.cli.forget:forget",
     "hold": "peerage.cli.forget:hold",
     "release": "peerage.cli.forget:release",

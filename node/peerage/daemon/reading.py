@@ -19,11 +19,11 @@ from peerage.flow.fetch import BlobCache
 from peerage.flow.files import Reader
 from peerage.flow.rehearse import rehearse
 from peerage.flow.restore import RestoreOptions, restore
-from peerage.flow.search import Row, Wanted, compare, search
+from peerage.flow.search import Row, Wanted, compare, count_links, search
 from peerage.flow.snapshots import find, list_directory, load, lookup, summaries
 from peerage.flow.stats import stats
 from peerage.snapshot.glob import Globs, names_of
-from peerage.snapshot.tree import EntryType
+from peerage.snapshot.tree import EntryType, split_ids
 
 _RENEW_S = 60.0  # providers that failed are asked again after so long
 _IDLE_S = 120.0
@@ -122,6 +122,33 @@ class ReadingVerbs:
                 sent += len(data)
         return {"size": entry.size, "bytes": sent}
 
+    async def tree(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
+        """The tree blobs of a directory, each behind its length (u32be): by their ids, or of a snapshot's root."""
+        reader = self._reader()
+        wanted = text(params, "snapshot")
+        subtree = (await reader.snapshot(wanted)).subtree if wanted else _ids(params, "ids")
+        for id in split_ids(subtree):
+            blob = await reader.blobs.get(id)
+            await write(len(blob).to_bytes(4, "big"))
+            await write(blob)
+        return {"ids": subtree.hex()}
+
+    async def read(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
+        """Bytes of a file that is named by its directory's ids: what reads bit by bit need not find its path anew."""
+        reader = self._reader()
+        content = await reader.content_at(_ids(params, "ids"), os.fsencode(string(params, "name")))
+        async with aclosing(reader.read(content, integer(params, "offset") or 0, integer(params, "length"))) as pieces:
+            async for data in pieces:
+                await write(data)
+        return {"size": content.size}
+
+    async def links(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
+        """How many names each group of hard links has in a snapshot, as JSON. Walks all of it."""
+        cache = BlobCache(self._joined(), self._reader().fetcher)
+        snapshot = await load(cache, find(self._joined(), string(params, "snapshot")).id)
+        await write(json.dumps(await count_links(cache, snapshot)).encode())
+        return {}
+
 
 async def _write_rows(rows: AsyncIterator[Row], write: Write) -> int:
     """Write rows as JSON lines, a batch at a time; returns how many."""
@@ -166,3 +193,10 @@ def _time(params: dict[str, Any], name: str) -> int | None:
     if not isinstance(value, str) or not value.removeprefix("-").isdecimal() or len(value) > 20:
         raise UserError(f"the parameter {name} must be nanoseconds since 1970, as text")
     return int(value)
+
+
+def _ids(params: dict[str, Any], name: str) -> bytes:
+    try:
+        return bytes.fromhex(text(params, name))
+    except ValueError:
+        raise UserError(f"the parameter {name} must be ids in hexadecimal") from None

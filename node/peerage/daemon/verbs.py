@@ -66,6 +66,9 @@ class Verbs:
             "find": self._reading.find,
             "diff": self._reading.diff,
             "preview": self._reading.preview,
+            "tree": self._reading.tree,
+            "read": self._reading.read,
+            "links": self._reading.links,
         }
 
     def stream_table(self) -> dict[str, StreamVerb]:

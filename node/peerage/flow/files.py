@@ -10,23 +10,26 @@ async for data in reader.read(content, 1000, 500): ...
 from __future__ import annotations
 
 import asyncio
+import os
 from bisect import bisect_right
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
-from peerage.errors import IntegrityError
+from peerage.errors import IntegrityError, UserError
 from peerage.flow.context import NodeContext
 from peerage.flow.fetch import BlobCache, Fetcher, gather_all
 from peerage.flow.snapshots import find, load
 from peerage.model import MIB, BlobEntry, ChunkId
 from peerage.snapshot.snapshot import Snapshot
-from peerage.snapshot.tree import Entry, split_ids
+from peerage.snapshot.tree import Entry, EntryType, decode_tree, split_ids
 
 WINDOW = 8 * MIB
 """Bytes of a file that are fetched together; the next so many are on their way meanwhile."""
 CHUNK_CACHE = 32 * MIB
+_ENTRIES = 50_000  # of directories that are kept decoded, beyond the last one
+_CONTENTS = 32
 
 
 class Layout:
@@ -90,13 +93,15 @@ async def content_of(context: NodeContext, blobs: BlobCache, entry: Entry) -> Co
 
 
 class Reader:
-    """What the reads of one member share: providers' faults, listings, chunks; about 150 MB at most."""
+    """What the reads of one member share: providers' faults, listings, chunks; about 200 MB at most."""
 
     def __init__(self, context: NodeContext) -> None:
         self._context = context
         self.fetcher = Fetcher(context)
         self.blobs = BlobCache(context, self.fetcher)
         self._chunks = ChunkCache(context, self.fetcher)
+        self._directories: OrderedDict[bytes, dict[bytes, Entry]] = OrderedDict()
+        self._contents: OrderedDict[tuple[bytes, bytes], Content] = OrderedDict()
 
     async def snapshot(self, wanted: str) -> Snapshot:
         """Raises UserError as find() does, TooFewShards."""
@@ -104,6 +109,33 @@ class Reader:
 
     async def content(self, entry: Entry) -> Content:
         return await content_of(self._context, self.blobs, entry)
+
+    async def content_at(self, subtree: bytes, name: bytes) -> Content:
+        """What the file `name` of a directory holds. subtree: the ids of the directory's tree blobs.
+
+        Kept for who reads on in the same file, or in the same directory. Raises UserError when it is no file there.
+        """
+        content = self._contents.pop((subtree, name), None)
+        if content is None:
+            entry = (await self._directory(subtree)).get(name)
+            if entry is None or entry.type is not EntryType.FILE:
+                raise UserError(f"there is no file {os.fsdecode(name)} in this directory of the snapshot")
+            content = await self.content(entry)
+        self._contents[subtree, name] = content
+        while len(self._contents) > _CONTENTS:
+            self._contents.popitem(last=False)
+        return content
+
+    async def _directory(self, subtree: bytes) -> dict[bytes, Entry]:
+        known = self._directories.get(subtree)
+        if known is None:
+            blobs = [await self.blobs.get(id) for id in split_ids(subtree)]
+            entries = await self._context.in_worker(decode_tree, blobs)
+            known = self._directories[subtree] = {entry.name: entry for entry in entries}
+            while len(self._directories) > 1 and sum(map(len, self._directories.values())) > _ENTRIES:
+                self._directories.popitem(last=False)
+        self._directories.move_to_end(subtree)
+        return known
 
     async def read(self, content: Content, offset: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """Bytes [offset, offset+length) of a file, as far as it goes, in pieces of at most WINDOW; holes are zeros.

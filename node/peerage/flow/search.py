@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,19 @@ async def search(cache: BlobCache, snapshots: Sequence[SnapshotSummary], wanted:
                 if entry.type is EntryType.DIRECTORY and wanted.globs.reaches_below(path):
                     below.append((path, entry.subtree))
             stack += reversed(below)
+
+
+async def count_links(cache: BlobCache, snapshot: Snapshot) -> dict[int, int]:
+    """How many names each group of hard links has in a snapshot."""
+    counts: Counter[int] = Counter()
+    stack = [snapshot.subtree]
+    while stack:
+        for entry in await entries_of(cache, stack.pop()):
+            if entry.links:
+                counts[entry.links] += 1
+            if entry.type is EntryType.DIRECTORY:
+                stack.append(entry.subtree)
+    return counts
 
 
 async def compare(cache: BlobCache, old: Snapshot, new: Snapshot, at: Path) -> AsyncIterator[Row]:

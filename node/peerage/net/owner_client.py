@@ -46,12 +46,14 @@ async def acall(
 
 def call_data(home: Path, verb: str, params: dict[str, Any], on_data: Callable[[bytes], object]) -> dict[str, Any]:
     """Ask for data: each piece goes to `on_data`, and the result is returned at the end. Raises as `call` does."""
+    return asyncio.run(acall_data(home, verb, params, on_data))
 
-    async def ask() -> dict[str, Any]:
-        async with _post(home, f"data/{verb}", params, frames.MAX_FRAME) as response:
-            return await read_data(response, on_data)
 
-    return asyncio.run(ask())
+async def acall_data(
+    home: Path, verb: str, params: dict[str, Any], on_data: Callable[[bytes], object]
+) -> dict[str, Any]:
+    async with _post(home, f"data/{verb}", params, frames.MAX_FRAME) as response:
+        return await _read_data(response, on_data)
 
 
 def call_stream(
@@ -76,23 +78,22 @@ async def _post(
     home: Path, path: str, params: dict[str, Any] | AsyncIterator[bytes], buffer: int = _LINE_LIMIT
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     body = json.dumps(params) if isinstance(params, dict) else params
-    with short_path(home / SOCKET) as socket, failures(home):
+    with short_path(home / SOCKET) as socket, _failures(home):
         async with (
-            session(socket, buffer) as http,
+            _session(socket, buffer) as http,
             http.post(f"http://owner/v1/{path}", data=body) as response,
         ):
             yield response
 
 
-def session(socket: str, buffer: int = frames.MAX_FRAME, connections: int = 100) -> aiohttp.ClientSession:
+def _session(socket: str, buffer: int) -> aiohttp.ClientSession:
     """A client of the owner's interface at this path of its socket. buffer: bytes of an answer read ahead."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-    connector = aiohttp.UnixConnector(path=socket, limit=connections)
-    return aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=buffer)
+    return aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=socket), timeout=timeout, read_bufsize=buffer)
 
 
 @contextmanager
-def failures(home: Path) -> Iterator[None]:
+def _failures(home: Path) -> Iterator[None]:
     """What goes wrong on the socket, as an error that says what to do."""
     try:
         yield
@@ -102,7 +103,7 @@ def failures(home: Path) -> Iterator[None]:
         raise PeerageError(f"the daemon of {home} went away while it worked: see its log and try again") from error
 
 
-async def read_data(response: aiohttp.ClientResponse, on_data: Callable[[bytes], object]) -> dict[str, Any]:
+async def _read_data(response: aiohttp.ClientResponse, on_data: Callable[[bytes], object]) -> dict[str, Any]:
     """Read the frames of a data verb. Raises what the daemon raised, PeerageError when the stream was cut."""
     cut = PeerageError("the daemon closed the connection before all was read: see its log and try again")
     try:
@@ -134,4 +135,4 @@ async def _read(response: aiohttp.ClientResponse, on_event: Callable[[dict[str, 
     raise PeerageError("the daemon closed the connection without a result: see its log")
 
 
-__all__ = ["SOCKET", "RemoteError", "acall", "call", "call_data", "call_stream"]
+__all__ = ["SOCKET", "RemoteError", "acall", "acall_data", "call", "call_data", "call_stream"]
