@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,13 @@ from peerage_chain.types import (
     MemberInfo,
     MemberStatus,
     NodeInfo,
+    Removal,
     Revision,
     Terms,
 )
 
 CLIENT = MemberId(1)
+DEAD = ShardRoot(bytes(32))
 NODE_KEY = b"\x11" * 32
 DOMAIN = typed.Domain(31337, "0x5FbDB2315678afecb367f032d93F642f64180aa3")
 
@@ -61,6 +64,7 @@ class BookLedger:
     proofs: set[tuple[AgreementId, int]] = field(default_factory=set)
     due: set[tuple[AgreementId, int]] = field(default_factory=set)
     void: set[int] = field(default_factory=set)
+    removals: dict[AgreementId, Removal] = field(default_factory=dict)
 
     def _reach(self) -> None:
         if self.away:
@@ -118,12 +122,32 @@ class BookLedger:
         info = self.agreements[revision.agreement]
         if (revision.sequence, revision.previous) != (info.sequence + 1, info.revision):
             raise Reverted("StaleRevision", {"sequence": revision.sequence})
+        if revision.leaves < info.leaves:
+            shown = self.removals.pop(info.id)
+            assert (shown.leaves, shown.ready <= self.epoch) == (info.leaves - revision.leaves, True)
         digest = typed.revision_digest(revision, DOMAIN)
         assert typed.recover(digest, client) == typed.address_of(NODE_KEY)
         self.agreements[revision.agreement] = replace(
             info, sequence=revision.sequence, revision=digest, root=revision.root, leaves=revision.leaves,
             revised_epoch=Epoch(self.epoch),
         )  # fmt: skip
+
+    async def removal_of(self, id: AgreementId) -> Removal | None:
+        self._reach()
+        return self.removals.get(id)
+
+    async def announce_removal(self, id: AgreementId, objects: bytes, leaves: int) -> None:
+        self._reach()
+        if id in self.removals:
+            raise Reverted("RemovalPending", {})
+        assert 0 < leaves <= self.agreements[id].leaves
+        ready = Epoch(self.epoch + self.agreements[id].terms.min_retention_epochs)
+        self.removals[id] = Removal(objects, leaves, ready)
+
+    async def cancel_removal(self, id: AgreementId) -> None:
+        self._reach()
+        if self.removals.pop(id, None) is None:
+            raise Reverted("NoRemoval", {})
 
     async def anchor(self, repository: int, number: int, head: bytes) -> None:
         self._reach()
@@ -201,14 +225,25 @@ class ShelfPeers:
         self.puts += 1
         return Receipt(agreement, root, tree.leaves, Epoch(self._ledger.epoch), bytes(65))
 
-    async def cosign(self, id: MemberId, revision: Revision, appended: Sequence[ShardRoot], signature: bytes) -> bytes:
+    async def cosign(
+        self, id: MemberId, revision: Revision, appended: Sequence[ShardRoot], signature: bytes,
+        removed: Sequence[ShardRoot] = (),
+    ) -> bytes:  # fmt: skip
         shelf = self._shelf(id)
-        ordered = [*shelf.order[revision.agreement], *appended]
-        tree = AgreementTree((r, len(shelf.objects[r]) // LEAF_SIZE) for r in ordered).root
+        if removed:
+            shown = self._ledger.removals[revision.agreement]
+            assert (sha256(b"".join(removed)).digest(), appended) == (shown.objects, [])
+            if shown.ready > self._ledger.epoch:
+                raise PeerRefused("these objects are kept for longer", id, "bad_revision")
+        ordered = [DEAD if r in removed else r for r in [*shelf.order[revision.agreement], *appended]]
+        tree = AgreementTree((r, self._leaves(shelf, r)) for r in ordered).root
         assert (tree.hash, tree.leaves) == (revision.root, revision.leaves)
         shelf.order[revision.agreement] = ordered
         for root in appended:
             del shelf.loose[revision.agreement][root]
+        for root in removed:
+            if not any(root in order for order in shelf.order.values()):
+                del shelf.objects[root]
         return typed.sign(NODE_KEY, typed.revision_digest(revision, DOMAIN))
 
     async def get_object(self, id: MemberId, root: ShardRoot, offset: int = 0, length: int | None = None) -> bytes:
@@ -222,7 +257,11 @@ class ShelfPeers:
     async def list_objects(self, id: MemberId, agreement: AgreementId) -> list[tuple[ShardRoot, int]]:
         shelf = self._shelf(id)
         kept = [*shelf.order.get(agreement, []), *shelf.loose.get(agreement, {})]
-        return [(r, len(shelf.objects[r]) // LEAF_SIZE) for r in kept]
+        return [(r, self._leaves(shelf, r)) for r in kept]
+
+    @staticmethod
+    def _leaves(shelf: Shelf, root: ShardRoot) -> int:
+        return 0 if root == DEAD else len(shelf.objects[root]) // LEAF_SIZE
 
     async def list_heads(self, id: MemberId, repository: int) -> list[tuple[int, ShardRoot, int]]:
         return list(self._shelf(id).heads)

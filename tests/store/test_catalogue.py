@@ -62,7 +62,7 @@ def test_a_moved_shard_waits_for_the_index(catalogue: Catalogue) -> None:
     catalogue.add_pack(pack(1, (2, 3, 4)), indexed=True)
     [no] = catalogue.pack_numbers()
     assert catalogue.moved() == []
-    catalogue.move_shard(no, ShardLocation(1, ShardRoot(b"x" * 32), MemberId(9), A))
+    catalogue.move_shard(no, ShardLocation(1, ShardRoot(b"x" * 32), MemberId(9), A), 8)
     assert catalogue.moved() == [no]
     assert catalogue.pack(no).shards[1].provider == 9
     catalogue.mark_indexed([no])

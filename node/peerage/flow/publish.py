@@ -8,7 +8,7 @@ can be restored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 import msgspec
@@ -18,14 +18,14 @@ from peerage.flow.context import NodeContext, Report, warn
 from peerage.flow.objects import sync_objects
 from peerage.flow.room import HEAD_RESERVE, Room
 from peerage.flow.stripe import StripeWriter
-from peerage.model import LEAF_SIZE, AgreementId, BlobKind, Epoch, MemberId, ObjectKind, PackKind, PackRecord, ShardRoot
+from peerage.model import LEAF_SIZE, AgreementId, BlobKind, Epoch, MemberId, ObjectKind, PackKind, ShardRoot
 from peerage.pack.writer import PackWriter
 from peerage.seal.blob import compress
 from peerage.shard.tree import AgreementTree, object_tree
 from peerage.snapshot.head import Head, seal_head
 from peerage.snapshot.index import encode_segments
 from peerage.snapshot.snapshot import SnapshotSummary, decode_summary, encode_summary
-from peerage.store.catalogue import LocalAgreement, QueuedRevision
+from peerage.store.catalogue import LocalAgreement, QueuedRevision, StoredObject
 from peerage_chain import typed
 from peerage_chain.errors import ChainUnavailable, Reverted
 from peerage_chain.types import AgreementInfo, Revision
@@ -50,43 +50,46 @@ async def publish(
     the head cannot be stored at enough providers.
     """
     async with context.publishing:
-        await _put_index(context, stripes)
-        await _put_head(context, room, report, edit)
+        superseded = await _put_index(context, stripes)
+        await _put_head(context, room, report, edit, superseded)
     return await record(context, report)
 
 
-async def _put_index(context: NodeContext, stripes: StripeWriter) -> None:
+async def _put_index(context: NodeContext, stripes: StripeWriter) -> list[int]:
+    """Store what no index pack says yet, or all of it anew when packs were dropped; returns the index packs that are
+    superseded then."""
     catalogue = context.catalogue
-    fresh, moved = catalogue.unindexed(), catalogue.moved()
-    if not fresh and not moved:
-        return
+    fresh, moved, superseded = catalogue.unindexed(), catalogue.moved(), []
+    if catalogue.counter("reindex"):
+        superseded = catalogue.pack_numbers(PackKind.INDEX)
+        fresh, moved = [*catalogue.pack_numbers(PackKind.DATA), *catalogue.pack_numbers(PackKind.META)], []
+    whole = set(fresh)
+    segments = encode_segments(catalogue.pack(no, blobs=no in whole) for no in [*fresh, *moved])
 
-    def records() -> Iterable[PackRecord]:
-        for no in fresh:
-            yield catalogue.pack(no, blobs=True)
-        for no in moved:
-            yield catalogue.pack(no)
+    def next_pack() -> PackWriter:
+        writer = PackWriter(context.key, PackKind.INDEX, context.entropy(32))
+        for segment in segments:
+            writer.add(context.key.chunk_id(segment), BlobKind.INDEX, len(segment), compress(segment))
+            if writer.full:
+                break
+        return writer
 
-    def seal() -> list[PackWriter]:
-        writers: list[PackWriter] = []
-        for segment in encode_segments(records()):
-            if not writers or writers[-1].full:
-                writers.append(PackWriter(context.key, PackKind.INDEX, context.entropy(32)))
-            writers[-1].add(context.key.chunk_id(segment), BlobKind.INDEX, len(segment), compress(segment))
-        return writers
-
-    for writer in await context.in_worker(seal):
+    while (writer := await context.in_worker(next_pack)).entries:
         await stripes.put(writer)
     catalogue.mark_indexed([*fresh, *moved])
+    return superseded
 
 
-async def _put_head(context: NodeContext, room: Room, report: Report, edit: Edit | None) -> None:
+async def _put_head(
+    context: NodeContext, room: Room, report: Report, edit: Edit | None, superseded: Sequence[int]
+) -> None:
     """Seal the next head and leave a copy with every provider."""
     catalogue = context.catalogue
     newest = catalogue.newest_head()
     number = max(newest[0] if newest else 0, catalogue.counter("head")) + 1
     before = [decode_summary(s) for s in catalogue.snapshots()]
     after = edit(before) if edit is not None else before
+    old = set(superseded)
     head = Head(
         member=context.member,
         repository=context.repository,
@@ -94,7 +97,7 @@ async def _put_head(context: NodeContext, room: Room, report: Report, edit: Edit
         previous=newest[1] if newest else bytes(32),
         time_ns=context.clock_ns(),
         generation=context.key.generation,
-        index_packs=[catalogue.pack(no) for no in catalogue.pack_numbers(PackKind.INDEX)],
+        index_packs=[catalogue.pack(no) for no in catalogue.pack_numbers(PackKind.INDEX) if no not in old],
         snapshots=after,
     )
 
@@ -125,7 +128,8 @@ async def _put_head(context: NodeContext, room: Room, report: Report, edit: Edit
     catalogue.add_objects((a, root, len(padded) // LEAF_SIZE, ObjectKind.HEAD) for a in kept)
     left = {s.id: s for s in after}
     changed = [(s.id, encode_summary(left[s.id])) for s in before if s.id in left and left[s.id] != s]
-    catalogue.add_head(number, sha256(body).digest(), body, [s.id for s in before if s.id not in left], changed)
+    forgotten = [s.id for s in before if s.id not in left]
+    catalogue.add_head(number, sha256(body).digest(), body, forgotten, changed, superseded)
     catalogue.set_counter("head", number)
 
 
@@ -150,11 +154,11 @@ async def _revise(context: NodeContext, agreement: LocalAgreement, report: Repor
     try:
         for queued in context.catalogue.queued_revisions():
             if queued.agreement == agreement.id:
-                await _submit(context, queued)
+                await submit(context, queued)
         info = await _refresh(context, agreement)
         queued_new = await _cosign(context, info) if info.is_live else None
         if queued_new is not None:
-            await _submit(context, queued_new)
+            await submit(context, queued_new)
     except PeerError as error:
         warn(report, f"member {agreement.provider} did not co-sign: {error}")
     except ChainUnavailable:
@@ -172,18 +176,37 @@ async def _refresh(context: NodeContext, agreement: LocalAgreement) -> Agreement
 
 
 async def _cosign(context: NodeContext, info: AgreementInfo) -> QueuedRevision | None:
-    objects = await context.in_worker(context.catalogue.objects, info.id)
-    if info.leaves:
-        recorded = [(o.root, o.leaves) for o in objects if o.sequence is not None]
-        if (await context.in_worker(_tree_root, recorded)) != (info.root, info.leaves):
-            # Our list is not the one that was recorded (a rebuilt catalogue): the provider has it.
-            await sync_objects(context, info)
-            objects = await context.in_worker(context.catalogue.objects, info.id)
+    objects = await recorded_objects(context, info)
     fresh = [o.root for o in objects if o.sequence is None]
     if not fresh:
         return None
+    return await sign_revision(context, info, objects, fresh)
+
+
+async def recorded_objects(context: NodeContext, info: AgreementInfo) -> list[StoredObject]:
+    """An agreement's objects; the recorded ones among them are those of the chain's tree. Raises PeerError,
+    IntegrityError when they cannot be made so."""
+    objects = await context.in_worker(context.catalogue.objects, info.id)
+    recorded = [o.under(info.sequence) for o in objects if o.sequence is not None]
+    if (await context.in_worker(_tree_root, recorded)) != (info.root, info.leaves):
+        # Our list is not the one that was recorded (a rebuilt catalogue): the provider has it.
+        await sync_objects(context, info)
+        objects = await context.in_worker(context.catalogue.objects, info.id)
+    return objects
+
+
+async def sign_revision(
+    context: NodeContext,
+    info: AgreementInfo,
+    objects: Sequence[StoredObject],
+    appended: Sequence[ShardRoot],
+    removed: Sequence[ShardRoot] = (),
+) -> QueuedRevision:
+    """The next revision of an agreement, co-signed and queued. objects: all, appended ones last. Raises PeerError."""
     time = await context.ledger.now()
-    root, leaves = await context.in_worker(_tree_root, [(o.root, o.leaves) for o in objects])
+    gone = set(removed)
+    tree = [(ShardRoot(bytes(32)), 0) if o.root in gone else o.under(info.sequence) for o in objects]
+    root, leaves = await context.in_worker(_tree_root, tree)
     revision = Revision(
         agreement=info.id,
         sequence=info.sequence + 1,
@@ -195,9 +218,9 @@ async def _cosign(context: NodeContext, info: AgreementInfo) -> QueuedRevision |
         expires=Epoch(time.epoch + REVISION_LIFE_EPOCHS),
     )
     own = typed.sign(context.node_key, typed.revision_digest(revision, context.domain))
-    theirs = await context.peers.cosign(info.terms.provider, revision, fresh, own)
+    theirs = await context.peers.cosign(info.terms.provider, revision, appended, own, removed)
     queued = QueuedRevision(info.id, revision.sequence, _encode_revision(revision), own, theirs)
-    await context.in_worker(context.catalogue.queue_revision, queued, fresh)
+    await context.in_worker(context.catalogue.queue_revision, queued, appended, removed)
     return queued
 
 
@@ -206,7 +229,7 @@ def _tree_root(objects: Sequence[tuple[ShardRoot, int]]) -> tuple[bytes, int]:
     return (root.hash, root.leaves) if root else (bytes(32), 0)
 
 
-async def _submit(context: NodeContext, queued: QueuedRevision) -> None:
+async def submit(context: NodeContext, queued: QueuedRevision) -> None:
     """Record a co-signed revision; one that is on chain already, or can never be, leaves the queue."""
     revision = _decode_revision(queued.body)
     recorded = True

@@ -123,6 +123,9 @@ async def _repair_stripe(
         root = pack.shards[index].root
         if (await context.in_worker(object_tree, data)).root != root:
             raise IntegrityError(f"shard {index} of pack {pack.id.hex()[:16]} was rebuilt wrongly: nothing was stored")
+        if context.catalogue.is_removed(slot.agreement, root):
+            room.giveback(slot, pack.shard_length)  # what it still holds of this shard is on its way out
+            continue
         try:
             await context.peers.put_object(slot.provider, slot.agreement, root, data)
         except PeerError as error:
@@ -130,7 +133,7 @@ async def _repair_stripe(
             room.giveback(slot, pack.shard_length)
             warn(report, f"member {slot.provider} did not take a repaired shard: {error}")
             continue
-        context.catalogue.add_objects([(slot.agreement, root, pack.shard_length // LEAF_SIZE, ObjectKind.SHARD)])
-        context.catalogue.move_shard(no, ShardLocation(index, root, slot.provider, slot.agreement))
+        location = ShardLocation(index, root, slot.provider, slot.agreement)
+        context.catalogue.move_shard(no, location, pack.shard_length // LEAF_SIZE)
         repaired += 1
     return repaired

@@ -8,11 +8,9 @@ from peerage.errors import PeerError, TooFewProviders
 from peerage.flow.context import NodeContext, Report, warn
 from peerage.flow.room import Room, Slot
 from peerage.model import (
-    LEAF_SIZE,
     AgreementId,
     Code,
     MemberId,
-    ObjectKind,
     PackId,
     PackKind,
     PackRecord,
@@ -68,14 +66,9 @@ class StripeWriter:
         record = PackRecord(
             pack.id, pack.kind, pack.generation, pack.length, code, length, locations, tuple(pack.entries)
         )
-        await self._context.in_worker(self._record, record, stored, length // LEAF_SIZE)
+        await self._context.in_worker(self._context.catalogue.add_stripe, record, record.kind is PackKind.INDEX)
         self.stripes += 1
         return record
-
-    def _record(self, record: PackRecord, stored: list[ShardLocation], leaves: int) -> None:
-        catalogue = self._context.catalogue
-        catalogue.add_objects((s.agreement, s.root, leaves, ObjectKind.SHARD) for s in stored)
-        catalogue.add_pack(record, indexed=record.kind is PackKind.INDEX)
 
     async def _put_shard(
         self, pack: PackId, index: int, data: memoryview, root: ShardRoot, slot: Slot, taken: dict[int, MemberId]

@@ -7,14 +7,10 @@ Tables are described in node/spec/catalogue.md.
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
-from peerage.errors import LocalFault, UnknownVersion
 from peerage.model import (
+    LEAF_SIZE,
     AgreementId,
     BlobEntry,
     BlobKind,
@@ -28,52 +24,14 @@ from peerage.model import (
     ShardLocation,
     ShardRoot,
 )
-from peerage.store.catalogue_schema import SCHEMA, SCHEMA_VERSION
-from peerage.store.rows import Check, FileState, LocalAgreement, QueuedRevision, StoredObject
+from peerage.store.deals import Deals
+from peerage.store.rows import Check, FileState, LocalAgreement, LocalRemoval, QueuedRevision, StoredObject
 
-__all__ = ["Catalogue", "Check", "FileState", "LocalAgreement", "QueuedRevision", "StoredObject"]
+__all__ = ["Catalogue", "Check", "FileState", "LocalAgreement", "LocalRemoval", "QueuedRevision", "StoredObject"]
 
 
-class Catalogue:
-    """Open or create the catalogue at `path`. Thread-safe. Raises UnknownVersion for a newer schema."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.RLock()
-        new = not path.exists()
-        try:
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            path.chmod(0o600)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("PRAGMA cache_size=-32768")  # KiB
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if new or version == 0:
-                self._db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-            elif version != SCHEMA_VERSION:
-                self._db.close()
-                raise UnknownVersion(f"catalogue schema {version} is not known to this release: upgrade peerage")
-        except sqlite3.DatabaseError as error:
-            raise LocalFault(f"the catalogue {path} cannot be used ({error}): rebuild it with recover") from error
-
-    def close(self) -> None:
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
-        with self._lock:
-            return self._db.execute(sql, parameters).fetchall()
+class Catalogue(Deals):
+    """Open or create the catalogue at `path`. Thread-safe. Raises UnknownVersion for a newer schema, LocalFault."""
 
     # -- packs, shards, chunks ---------------------------------------------------------------------------------------
 
@@ -82,25 +40,38 @@ class Catalogue:
         blobs then keep the known ones (that is how repair's moves are read back)."""
         self.add_packs([pack], indexed)
 
+    def add_stripe(self, pack: PackRecord, indexed: bool) -> None:
+        """A pack and the objects that its providers gave receipts for, in one step: neither is ever there alone."""
+        leaves = pack.shard_length // LEAF_SIZE
+        with self._write() as db:
+            self.insert_objects(
+                db, [(s.agreement, s.root, leaves, ObjectKind.SHARD) for s in pack.shards if s.provider]
+            )
+            self._insert_packs(db, [pack], indexed)
+
     def add_packs(self, packs: Iterable[PackRecord], indexed: bool = False) -> None:
         with self._write() as db:
-            for pack in packs:
-                db.execute(
+            self._insert_packs(db, packs, indexed)
+
+    @staticmethod
+    def _insert_packs(db: sqlite3.Connection, packs: Iterable[PackRecord], indexed: bool) -> None:
+        for pack in packs:
+            db.execute(
                     "INSERT INTO packs(id, kind, generation, length, k, m, shard_length, indexed)"
                     " VALUES (?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING",
                     (pack.id, pack.kind, pack.generation, pack.length, pack.code.k, pack.code.m, pack.shard_length,
                      indexed),
                 )  # fmt: skip
-                no = db.execute("SELECT no FROM packs WHERE id=?", (pack.id,)).fetchone()[0]
-                db.execute("DELETE FROM shards WHERE pack=?", (no,))
-                db.executemany(
-                    "INSERT INTO shards VALUES (?,?,?,?,?)",
-                    [(no, s.index, s.root, s.provider, s.agreement) for s in pack.shards],
-                )
-                db.executemany(
-                    "INSERT OR REPLACE INTO chunks VALUES (?,?,?,?,?,?,?)",
-                    [(b.id, no, b.kind, b.ordinal, b.offset, b.length, b.raw_length) for b in pack.blobs],
-                )
+            no = db.execute("SELECT no FROM packs WHERE id=?", (pack.id,)).fetchone()[0]
+            db.execute("DELETE FROM shards WHERE pack=?", (no,))
+            db.executemany(
+                "INSERT INTO shards VALUES (?,?,?,?,?)",
+                [(no, s.index, s.root, s.provider, s.agreement) for s in pack.shards],
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO chunks VALUES (?,?,?,?,?,?,?)",
+                [(b.id, no, b.kind, b.ordinal, b.offset, b.length, b.raw_length) for b in pack.blobs],
+            )
 
     def has_chunk(self, id: ChunkId) -> bool:
         with self._lock:
@@ -146,26 +117,27 @@ class Catalogue:
 
     def pack_numbers(self, kind: PackKind | None = None) -> list[int]:
         if kind is None:
-            return [r[0] for r in self._rows("SELECT no FROM packs ORDER BY no")]
-        return [r[0] for r in self._rows("SELECT no FROM packs WHERE kind=? ORDER BY no", (kind,))]
+            return [r[0] for r in self._rows("SELECT no FROM packs WHERE dropped=0 ORDER BY no")]
+        return [r[0] for r in self._rows("SELECT no FROM packs WHERE kind=? AND dropped=0 ORDER BY no", (kind,))]
 
     def unindexed(self) -> list[int]:
         """Numbers of data and meta packs that no index pack describes yet."""
-        sql = "SELECT no FROM packs WHERE indexed=0 AND kind<>? ORDER BY no"
+        sql = "SELECT no FROM packs WHERE indexed=0 AND dropped=0 AND kind<>? ORDER BY no"
         return [r[0] for r in self._rows(sql, (PackKind.INDEX,))]
 
     def moved(self) -> list[int]:
         """Numbers of indexed data and meta packs whose shards moved since."""
-        sql = "SELECT no FROM packs WHERE moved=1 AND indexed=1 AND kind<>? ORDER BY no"
+        sql = "SELECT no FROM packs WHERE moved=1 AND indexed=1 AND dropped=0 AND kind<>? ORDER BY no"
         return [r[0] for r in self._rows(sql, (PackKind.INDEX,))]
 
     def mark_indexed(self, numbers: Iterable[int]) -> None:
         with self._write() as db:
             db.executemany("UPDATE packs SET indexed=1, moved=0 WHERE no=?", [(n,) for n in numbers])
 
-    def move_shard(self, no: int, location: ShardLocation) -> None:
-        """A repair put this shard elsewhere."""
+    def move_shard(self, no: int, location: ShardLocation, leaves: int) -> None:
+        """A repair put this shard elsewhere; that provider gave a receipt for it."""
         with self._write() as db:
+            self.insert_objects(db, [(location.agreement, location.root, leaves, ObjectKind.SHARD)])
             db.execute(
                 "UPDATE shards SET provider=?, agreement=? WHERE pack=? AND position=?",
                 (location.provider, location.agreement, no, location.index),
@@ -176,7 +148,7 @@ class Catalogue:
         """Every stripe: (pack number, code, [(index, root, provider, agreement)]); read in pages, so memory is flat."""
         last = -1
         while True:
-            rows = self._rows("SELECT no, k, m FROM packs WHERE no>? ORDER BY no LIMIT 500", (last,))
+            rows = self._rows("SELECT no, k, m FROM packs WHERE no>? AND dropped=0 ORDER BY no LIMIT 500", (last,))
             if not rows:
                 return
             first, last = rows[0][0], rows[-1][0]
@@ -192,7 +164,13 @@ class Catalogue:
 
     def agreements_of_stripes(self) -> set[AgreementId]:
         """The agreements that hold a shard of some stripe."""
-        return {AgreementId(r[0]) for r in self._rows("SELECT DISTINCT agreement FROM shards WHERE provider<>0")}
+        return {
+            AgreementId(r[0])
+            for r in self._rows(
+                "SELECT DISTINCT s.agreement FROM shards s JOIN packs p ON p.no=s.pack"
+                " WHERE s.provider<>0 AND p.dropped=0"
+            )
+        }
 
     # -- files -------------------------------------------------------------------------------------------------------
 
@@ -250,17 +228,24 @@ class Catalogue:
         body: bytes,
         forgotten: Iterable[bytes] = (),
         changed: Iterable[tuple[bytes, bytes]] = (),
+        superseded: Iterable[int] = (),
     ) -> None:
         """Keep a head until it is anchored; older ones are known to the providers, so only the newest four stay.
 
         In the same step the snapshots that it does not list any more are dropped (forgotten: ids), and new summaries
-        take the place of old ones (changed: id, summary).
+        take the place of old ones (changed: id, summary); index packs that it does not list either are dropped
+        (superseded: numbers), and the index is whole again.
         """
         with self._write() as db:
             db.execute("INSERT OR REPLACE INTO heads VALUES (?,?,?,0)", (number, hash, body))
             db.execute("DELETE FROM heads WHERE number<=? AND anchored=1", (number - 4,))
             db.executemany("DELETE FROM snapshots WHERE id=?", [(id,) for id in forgotten])
             db.executemany("UPDATE snapshots SET summary=? WHERE id=?", [(summary, id) for id, summary in changed])
+            old = [(no,) for no in superseded]
+            if old:
+                db.executemany("UPDATE packs SET dropped=1 WHERE no=?", old)
+                db.executemany("DELETE FROM chunks WHERE pack=?", old)
+                db.execute("DELETE FROM counters WHERE name='reindex'")
 
     def newest_head(self) -> tuple[int, bytes, bytes, bool] | None:
         """(number, hash, body, anchored) of the newest head, or None."""
@@ -271,123 +256,41 @@ class Catalogue:
         with self._write() as db:
             db.execute("UPDATE heads SET anchored=1 WHERE number<=?", (number,))
 
-    # -- agreements, their objects and revisions -----------------------------------------------------------------------
+    def heads(self) -> list[bytes]:
+        """The bodies of the newest heads."""
+        return [r[0] for r in self._rows("SELECT body FROM heads ORDER BY number DESC LIMIT 4")]
 
-    def set_agreement(
-        self, id: AgreementId, provider: int, capacity: int, end_epoch: int, live: bool, sequence: int, revision: bytes
-    ) -> None:
+    # -- pruning -----------------------------------------------------------------------------------------------------
+
+    def ordinals(self, no: int) -> list[tuple[int, int]]:
+        """(ordinal, sealed length) of the blobs that are found in pack `no`, in order."""
+        return self._rows("SELECT ordinal, length FROM chunks WHERE pack=? ORDER BY ordinal", (no,))
+
+    def entries(self, no: int, wanted: Callable[[int], bool]) -> list[BlobEntry]:
+        """The blobs found in a pack whose ordinals are wanted, in order."""
+        return [b for b in self.pack(no, blobs=True).blobs if wanted(b.ordinal)]
+
+    def drop_packs(self, numbers: Iterable[int]) -> None:
+        """These packs hold nothing that is needed: their chunks are not known any more, and the next head's index is
+        written anew, without them. Their rows stay until forget_dropped, for whoever is reading them."""
+        rows = [(no,) for no in numbers]
         with self._write() as db:
-            db.execute(
-                "INSERT INTO agreements VALUES (?,?,?,?,?,?,?)"
-                " ON CONFLICT(id) DO UPDATE SET capacity=excluded.capacity, end_epoch=excluded.end_epoch,"
-                " live=excluded.live, sequence=excluded.sequence, revision=excluded.revision",
-                (id, provider, capacity, end_epoch, live, sequence, revision),
-            )
+            db.executemany("DELETE FROM chunks WHERE pack=?", rows)
+            db.executemany("UPDATE packs SET dropped=1 WHERE no=?", rows)
+            db.execute("INSERT OR REPLACE INTO counters VALUES ('reindex',1)")
 
-    def agreements(self) -> list[LocalAgreement]:
-        return [
-            LocalAgreement(AgreementId(i), MemberId(p), c, e, bool(v), s, r, u)
-            for i, p, c, e, v, s, r, u in self._rows(
-                "SELECT a.id, a.provider, a.capacity, a.end_epoch, a.live, a.sequence, a.revision,"
-                " COALESCE((SELECT SUM(leaves)*1024 FROM objects o WHERE o.agreement=a.id), 0) FROM agreements a"
-            )
-        ]
-
-    def add_objects(self, rows: Iterable[tuple[AgreementId, ShardRoot, int, ObjectKind]]) -> None:
-        """Objects that a provider gave a receipt for: (agreement, root, leaves, kind)."""
+    def forget_dropped(self) -> None:
+        """Delete the rows of packs that were dropped; the last stays, so that no number is given twice."""
         with self._write() as db:
-            db.executemany("INSERT OR IGNORE INTO objects VALUES (?,?,?,?,NULL,NULL)", list(rows))
+            old = "SELECT no FROM packs WHERE dropped=1 AND no<(SELECT MAX(no) FROM packs)"
+            db.execute(f"DELETE FROM shards WHERE pack IN ({old})")  # noqa: S608 - no value in it
+            db.execute(f"DELETE FROM packs WHERE no IN ({old})")  # noqa: S608
 
-    def objects(self, agreement: AgreementId) -> list[StoredObject]:
-        """In the order of the agreement's tree: co-signed ones first, then those not yet co-signed."""
-        return [
-            StoredObject(ShardRoot(r), n, ObjectKind(k), s)
-            for r, n, k, s in self._rows(
-                "SELECT root, leaves, kind, sequence FROM objects WHERE agreement=?"
-                " ORDER BY position IS NULL, position, root",
-                (agreement,),
-            )
-        ]
+    def file_contents(self, after: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """(path, content) of the next file states in the order of paths."""
+        return self._rows("SELECT path, content FROM files WHERE path>? ORDER BY path LIMIT ?", (after, count))
 
-    def agreements_to_revise(self) -> list[AgreementId]:
-        """Agreements with objects that no co-signed revision holds yet."""
-        rows = self._rows("SELECT DISTINCT agreement FROM objects WHERE sequence IS NULL")
-        return [AgreementId(r[0]) for r in rows]
-
-    def object_sequences(self) -> dict[tuple[bytes, bytes], int]:
-        """(agreement, root) -> the revision that first holds the object, for all co-signed ones."""
-        rows = self._rows("SELECT agreement, root, sequence FROM objects WHERE sequence IS NOT NULL")
-        return {(a, r): s for a, r, s in rows}
-
-    def queue_revision(self, revision: QueuedRevision, roots: Sequence[ShardRoot]) -> None:
-        """A co-signed revision: its objects get their positions, and it waits to be recorded."""
+    def drop_file_states(self, paths: Iterable[bytes]) -> None:
+        """These files are read again by the next backup."""
         with self._write() as db:
-            start = db.execute(
-                "SELECT COALESCE(MAX(position)+1,0) FROM objects WHERE agreement=? AND sequence<?",
-                (revision.agreement, revision.sequence),
-            ).fetchone()[0]
-            db.execute(
-                "UPDATE objects SET position=NULL, sequence=NULL WHERE agreement=? AND sequence>=?",
-                (revision.agreement, revision.sequence),
-            )
-            db.executemany(
-                "UPDATE objects SET position=?, sequence=? WHERE agreement=? AND root=?",
-                [(start + i, revision.sequence, revision.agreement, root) for i, root in enumerate(roots)],
-            )
-            db.execute("INSERT OR REPLACE INTO revisions VALUES (?,?,?,?,?)", revision)
-
-    def queued_revisions(self) -> list[QueuedRevision]:
-        rows = self._rows("SELECT * FROM revisions ORDER BY agreement, sequence")
-        return [QueuedRevision(*r) for r in rows]
-
-    def drop_revision(self, agreement: AgreementId, sequence: int, recorded: bool) -> None:
-        """A queued revision was recorded, or can no longer be: then its objects wait for the next one."""
-        with self._write() as db:
-            db.execute("DELETE FROM revisions WHERE agreement=? AND sequence=?", (agreement, sequence))
-            if not recorded:
-                db.execute(
-                    "UPDATE objects SET position=NULL, sequence=NULL WHERE agreement=? AND sequence>=?",
-                    (agreement, sequence),
-                )
-
-    def replace_objects(self, agreement: AgreementId, rows: Sequence[tuple[ShardRoot, int, int | None]]) -> None:
-        """What a provider says it keeps, in tree order: (root, leaves, sequence). Used when rebuilding."""
-        with self._write() as db:
-            db.execute("DELETE FROM objects WHERE agreement=?", (agreement,))
-            db.executemany(
-                "INSERT INTO objects VALUES (?,?,?,?,?,?)",
-                [
-                    (agreement, root, leaves, ObjectKind.SHARD, None if seq is None else i, seq)
-                    for i, (root, leaves, seq) in enumerate(rows)
-                ],
-            )
-
-    # -- checks and counters -----------------------------------------------------------------------------------------
-
-    def add_check(self, agreement: AgreementId, check: Check) -> None:
-        with self._write() as db:
-            db.execute("INSERT OR REPLACE INTO checks VALUES (?,?,?,?)", (agreement, *check))
-            db.execute("DELETE FROM checks WHERE agreement=? AND epoch<?", (agreement, check.epoch - 64))
-
-    def checks(self, agreement: AgreementId, last: int = 16) -> list[Check]:
-        """The newest `last` checks, newest first."""
-        rows = self._rows(
-            "SELECT epoch, sequence, proven FROM checks WHERE agreement=? ORDER BY epoch DESC LIMIT ?",
-            (agreement, last),
-        )
-        return [Check(e, s, bool(p)) for e, s, p in rows]
-
-    def counter(self, name: str) -> int:
-        rows = self._rows("SELECT value FROM counters WHERE name=?", (name,))
-        return int(rows[0][0]) if rows else 0
-
-    def set_counter(self, name: str, value: int) -> None:
-        with self._write() as db:
-            db.execute("INSERT OR REPLACE INTO counters VALUES (?,?)", (name, value))
-
-    def add_to_counter(self, name: str, amount: int) -> None:
-        with self._write() as db:
-            db.execute(
-                "INSERT INTO counters VALUES (?,?) ON CONFLICT(name) DO UPDATE SET value=value+excluded.value",
-                (name, amount),
-            )
+            db.executemany("DELETE FROM files WHERE path=?", [(path,) for path in paths])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from peerage.model import AgreementId, MemberId, ObjectKind, ShardRoot
 
-__all__ = ["Check", "FileState", "LocalAgreement", "QueuedRevision", "StoredObject"]
+__all__ = ["Check", "FileState", "LocalAgreement", "LocalRemoval", "QueuedRevision", "StoredObject"]
 
 
 class FileState(NamedTuple):
@@ -44,12 +44,27 @@ class QueuedRevision(NamedTuple):
 
 
 class StoredObject(NamedTuple):
-    """An object under an agreement. sequence: the revision that first holds it, None before it is co-signed."""
+    """An object under an agreement. sequence: the revision that first holds it, None before it is co-signed. removed:
+    the revision that removes it, if one does."""
 
     root: ShardRoot
     leaves: int
     kind: ObjectKind
     sequence: int | None
+    removed: int | None = None
+
+    def under(self, sequence: int) -> tuple[ShardRoot, int]:
+        """What stands for it in the tree of a revision that comes after it: a removed one is dead."""
+        dead = self.removed is not None and self.removed <= sequence
+        return (ShardRoot(bytes(32)), 0) if dead else (self.root, self.leaves)
+
+
+class LocalRemoval(NamedTuple):
+    """Objects whose removal from an agreement was announced. ready: the epoch from which they may be removed."""
+
+    agreement: AgreementId
+    ready: int
+    roots: tuple[ShardRoot, ...]
 
 
 class Check(NamedTuple):

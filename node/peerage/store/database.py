@@ -1,0 +1,58 @@
+"""The catalogue's file: one connection, one lock, short statements."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from peerage.errors import LocalFault, UnknownVersion
+from peerage.store.catalogue_schema import FROM_1, SCHEMA, SCHEMA_VERSION
+
+__all__ = ["Database"]
+
+
+class Database:
+    """Open or create the catalogue at `path`. Thread-safe. Raises UnknownVersion for a newer schema, LocalFault."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        new = not path.exists()
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            path.chmod(0o600)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("PRAGMA cache_size=-32768")  # KiB
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if new or version < SCHEMA_VERSION:
+                script = SCHEMA if new or version == 0 else FROM_1
+                self._db.executescript(f"BEGIN;{script}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+            elif version != SCHEMA_VERSION:
+                self._db.close()
+                raise UnknownVersion(f"catalogue schema {version} is not known to this release: upgrade peerage")
+        except sqlite3.DatabaseError as error:
+            raise LocalFault(f"the catalogue {path} cannot be used ({error}): rebuild it with recover") from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+        with self._lock:
+            return self._db.execute(sql, parameters).fetchall()
