@@ -364,7 +364,10 @@ class Archiver:
         self._catalogue.set_file_states(states)
 
     def _unreadable(self, path: bytes, error: Exception) -> None:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, source.Unreadable):
+            reason = error.reason  # its own text has the bare name in front
+        else:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         self._progress.unreadable.append((path, reason))
 
     def _fail(self, error: BaseException) -> None:
