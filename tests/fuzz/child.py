@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import sys
 
 import atheris
+from tests.fuzz.mutate import mutated
 from tests.fuzz.targets import TARGETS
 
 
@@ -19,7 +21,13 @@ def main() -> None:
         with contextlib.suppress(*target.allowed):
             parse(data)
 
-    atheris.Setup([name, f"-max_len={target.max_bytes}", *sys.argv[2:]], one)
+    def mutate(data: bytes, max_bytes: int, seed: int) -> bytes:
+        chance = random.Random(seed)
+        changed = mutated(data, chance) if chance.random() < 0.8 else None
+        return changed if changed is not None and len(changed) <= max_bytes else atheris.Mutate(data, max_bytes)
+
+    arguments = [name, f"-max_len={target.max_bytes}", *sys.argv[2:]]
+    atheris.Setup(arguments, one, custom_mutator=mutate if target.structured else None)
     atheris.Fuzz()
 
 

@@ -23,10 +23,12 @@ GENERATION, RAW, SALT = 7, b"\x17" * 32, b"\x5a" * 32
 
 
 class Target(NamedTuple):
-    """make: imports the parser and gives what runs it. allowed: what the parser's docstring says that it raises."""
+    """make: imports the parser and gives what runs it. allowed: what the parser's docstring says that it raises.
+    structured: inputs are mostly JSON or msgpack, and are mutated as such."""
 
     make: Callable[[], Parse]
     allowed: tuple[type[Exception], ...] = (IntegrityError,)
+    structured: bool = False
     max_bytes: int = MAX_BYTES
 
 
@@ -343,14 +345,14 @@ def policy() -> Parse:
 TARGETS: dict[str, Target] = {
     "pack-directory": Target(pack_directory),
     "blob": Target(blob),
-    "tree": Target(tree),
-    "content-list": Target(content_list),
-    "snapshot": Target(snapshot),
-    "summary": Target(summary),
-    "head": Target(head),
-    "index-segment": Target(index_segment),
+    "tree": Target(tree, structured=True),
+    "content-list": Target(content_list, structured=True),
+    "snapshot": Target(snapshot, structured=True),
+    "summary": Target(summary, structured=True),
+    "head": Target(head, structured=True),
+    "index-segment": Target(index_segment, structured=True),
     **{
-        f"wire-{name}": Target(partial(wire, kind, then), (PeerageError,))
+        f"wire-{name}": Target(partial(wire, kind, then), (PeerageError,), structured=True)
         for name, kind, then in (
             ("proposal", "Proposal", "terms.terms"),
             ("proposal-answer", "ProposalAnswer", "terms.terms"),
@@ -367,7 +369,7 @@ TARGETS: dict[str, Target] = {
     "certificate": Target(certificate, ()),
     "signature": Target(signature, (ValueError,)),
     "frames": Target(frames, (PeerageError,)),
-    "keystore": Target(keystore, (IntegrityError, UserError, LocalFault)),
+    "keystore": Target(keystore, (IntegrityError, UserError, LocalFault), structured=True),
     "words": Target(words, (UserError,)),
     "config": Target(config, (UserError,)),
     "policy": Target(policy, (UserError,)),
