@@ -104,6 +104,9 @@ def test_backup_sends_what_to_leave_out(peerage: Peerage, daemon: Daemon, tmp_pa
     sent = daemon.asked[-1][2]
     assert sent["exclude"] == ["a\x0cb", "", "c\u2028d\x85\r", "\udcff\x1c\x0b"]
     assert (sent["host"], sent["dry_run"]) == ("nas", True)
+    assert peerage("backup", str(tmp_path), "--limit-up", "2MB/s").code == 0
+    assert daemon.asked[-1][2]["limit_up"] == "2MB/s"
+    assert peerage("backup", str(tmp_path), "--limit-up", "1KB/s").code == 2
     missing = peerage("backup", str(tmp_path), "--exclude-file", str(tmp_path / "none"))
     assert missing.code == 5
     assert "none" in missing.err

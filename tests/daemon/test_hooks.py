@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.flow.network import network
 
 from peerage.daemon import hooks
 from peerage.daemon.backing import BackupVerbs
+from peerage.daemon.limits import Limits
 from peerage.errors import PeerageError, UserError
 from peerage.flow.context import silent
 from peerage.flow.snapshots import summaries
@@ -29,7 +30,7 @@ def note(file: Path, *names: str, code: int = 0) -> list[str]:
     return [sys.executable, "-c", f"{script}; sys.exit({code})", *names]
 
 
-Backup = Callable[..., Any]
+NO_LIMITS = Limits(lambda: [], UTC)
 
 
 async def backed_up(tmp_path: Path, wanted: Hooks, report: Any = silent) -> tuple[dict[str, Any] | PeerageError, int]:
@@ -38,7 +39,7 @@ async def backed_up(tmp_path: Path, wanted: Hooks, report: Any = silent) -> tupl
     source.mkdir()
     (source / "file").write_text("x")
     with network(tmp_path) as (context, _, _):
-        verbs = BackupVerbs(lambda: context, tmp_path / "home", lambda: wanted)
+        verbs = BackupVerbs(lambda: context, tmp_path / "home", lambda: wanted, NO_LIMITS)
         try:
             result: Any = await verbs.backup({"paths": [str(source)]}, report)
         except PeerageError as error:
@@ -102,7 +103,7 @@ async def test_those_after_run_when_the_caller_goes_away(tmp_path: Path) -> None
         return b""
 
     with network(tmp_path) as (context, _, _):
-        verbs = BackupVerbs(lambda: context, tmp_path, lambda: wanted)
+        verbs = BackupVerbs(lambda: context, tmp_path, lambda: wanted, NO_LIMITS)
         running = asyncio.create_task(verbs.backup_stream({"name": "dump"}, silent, read))
         await going.wait()
         running.cancel()
@@ -115,7 +116,9 @@ async def test_no_hook_runs_for_a_path_that_is_not_there(tmp_path: Path) -> None
     marks = tmp_path / "marks"
     wanted = Hooks(before_backup=[note(marks, "frozen")])
     with network(tmp_path) as (context, _, _), pytest.raises(UserError, match="not there"):
-        await BackupVerbs(lambda: context, tmp_path, lambda: wanted).backup({"paths": ["/no/such/path"]}, silent)
+        await BackupVerbs(lambda: context, tmp_path, lambda: wanted, NO_LIMITS).backup(
+            {"paths": ["/no/such/path"]}, silent
+        )
     assert not marks.exists()
 
 

@@ -61,8 +61,10 @@ class World:
         """Let so much time pass; returns when verbs ran, in seconds since the start of all."""
         before = len(self.ran)
         self.end = self.now + seconds
+        scheduler = scheduler or self.scheduler()
+        scheduler.start()
         with contextlib.suppress(asyncio.CancelledError):
-            await (scheduler or self.scheduler()).run()
+            await scheduler.run()
         return [at for at, _, _ in self.ran[before:]]
 
 
@@ -209,3 +211,12 @@ async def test_a_configuration_that_breaks_leaves_the_last_one_in_force(world: W
     assert len(await world.run(HOUR, scheduler)) == 4
     broken, world.jobs = False, []
     assert await world.run(HOUR, scheduler) == []
+
+
+async def test_nothing_begins_before_the_node_has_joined(world: World) -> None:
+    world.jobs = [Job(do="backup", every="15m")]
+    running = asyncio.create_task(world.scheduler().run())
+    for _ in range(5):
+        await world._real_sleep(0)
+    assert world.ran == []
+    running.cancel()

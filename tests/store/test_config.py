@@ -9,6 +9,7 @@ import pytest
 from peerage.errors import UserError
 from peerage.model.timetable import At, Every
 from peerage.store.config import Config
+from peerage.store.config_tables import Limit
 
 CONFIG = Config(
     rpc=["http://127.0.0.1:8545"],
@@ -96,3 +97,12 @@ def test_a_schedule_is_read_and_written_back() -> None:
 def test_jobs_that_are_none_are_refused(job: str) -> None:
     with pytest.raises(UserError, match="schedule"):
         Config.from_toml(CONFIG.to_toml() + "[[schedule]]\n" + job)
+
+
+def test_limits_are_read_and_written_back() -> None:
+    text = 'limits = [{from = "08:00", to = "18:00", up = "2MB/s"}, {down = "500KiB/s"}]\n'
+    config = Config.from_toml(CONFIG.to_toml() + text)
+    assert config.limits == [Limit(from_="08:00", to="18:00", up="2MB/s"), Limit(down="500KiB/s")]
+    assert Config.from_toml(config.to_toml()) == config
+    with pytest.raises(UserError, match="limits"):
+        Config.from_toml(CONFIG.to_toml() + 'limits = [{up = "1KB/s"}]\n')

@@ -14,8 +14,18 @@ from peerage.cli.owner import ask, exit_code_of, feed
 from peerage.cli.render import fields, rate, size
 from peerage.cli.session import Verb, session_of
 from peerage.errors import UserError
+from peerage.store.config_tables import parse_rate
 
 NAMED_UNREADABLE = 20  # files named for people; --json has all of them
+
+
+def _rate(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value:
+        try:
+            parse_rate(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+    return value
 
 
 @click.command(cls=Verb)
@@ -34,6 +44,13 @@ NAMED_UNREADABLE = 20  # files named for people; --json has all of them
 @click.option("--exclude-caches", is_flag=True, help="Of a directory with a CACHEDIR.TAG keep only that.")
 @click.option("--tag", "tags", metavar="TEXT", multiple=True, help="A name for the snapshot; repeatable.")
 @click.option("--host", default="", metavar="NAME", help="Whose snapshot it is; else this machine's name.")
+@click.option(
+    "--limit-up",
+    default="",
+    metavar="RATE",
+    callback=_rate,
+    help="Send at most so fast, as in 2MB/s; also what else goes out meanwhile.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what is new or has changed.")
 @click.option("--stdin", is_flag=True, help="Back up standard input as one file.")
 @click.option(
@@ -53,6 +70,7 @@ def backup(
     exclude_caches: bool,
     tags: tuple[str, ...],
     host: str,
+    limit_up: str,
     dry_run: bool,
     stdin: bool,
     from_command: bool,
@@ -64,10 +82,11 @@ def backup(
     relative to each PATH: '/build' leaves out the build directly in it, 'build/' every directory of that name.
     """
     session = session_of(ctx)
-    wanted: dict[str, Any] = {"tags": list(tags), **({"host": host} if host else {})}
+    wanted: dict[str, Any] = {"tags": list(tags)}
+    wanted |= {key: value for key, value in (("host", host), ("limit_up", limit_up)) if value}
     if stdin or from_command:
         if patterns or pattern_files or one_file_system or exclude_caches or dry_run or (stdin and from_command):
-            raise click.UsageError("what is piped in goes with --stdin-name, --host and --tag only", ctx)
+            raise click.UsageError("what is piped in goes with --stdin-name, --host, --limit-up and --tag only", ctx)
         if bool(paths) != from_command:
             example = "--stdin-from-command -- pg_dump db" if from_command else "pg_dump db | peerage backup --stdin"
             raise click.UsageError(f"write it as in '{example}'", ctx)

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from peerage.daemon.clock import Clock
+from peerage.daemon.limits import Limits
 from peerage.daemon.owner import OwnerServer
 from peerage.daemon.schedule import Scheduler
 from peerage.daemon.verbs import Verbs
@@ -34,6 +35,7 @@ from peerage.model import AgreementId, Epoch
 from peerage.model.calendar import LocalZone
 from peerage.net.client import PeerClient
 from peerage.net.server import PeerServer
+from peerage.net.throttle import Throttle
 from peerage.net.tls import TlsIdentity
 from peerage.seal.keys import KeyRing
 from peerage.store.catalogue import Catalogue
@@ -72,10 +74,11 @@ class Node:
         self._workers = ThreadPoolExecutor(_WORKERS, "work")
         self._roster: tuple[MemberInfo, ...] = ()
         self._onion = Onion(keystore.onion_seed)
+        self._limits = Limits(lambda: home.config().limits, LocalZone())
         self._proven: set[tuple[AgreementId, Epoch]] = set()
 
     async def run(self) -> None:
-        verbs = Verbs(self._home, self._read_policy, self._write_policy)
+        verbs = Verbs(self._home, self._read_policy, self._write_policy, self._limits)
         owner = OwnerServer(self._home.path, verbs.table(), verbs.data_table(), verbs.stream_table())
         await owner.start()
         try:
@@ -110,7 +113,8 @@ class Node:
         identity = TlsIdentity(self._keystore.tls_key_pem, self._keystore.certificate_der)
         clock = Clock(chain.now, chain.params.epoch_s)
         store = ObjectStore.open(self._home.objects, self._home.object_index)
-        peers = PeerClient(identity, lambda: self._roster, lambda: self._now_s(clock), chain.domain)
+        throttle = Throttle(self._limits.up, self._limits.down)
+        peers = PeerClient(identity, lambda: self._roster, lambda: self._now_s(clock), chain.domain, throttle=throttle)
         catalogue = Catalogue(self._home.catalogue)
         tasks: list[asyncio.Task[None]] = [asyncio.create_task(clock.run())]
         server: PeerServer | None = None

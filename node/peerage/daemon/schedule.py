@@ -42,7 +42,7 @@ log = structlog.get_logger()
 
 
 class Scheduler:
-    """Runs the jobs that the configuration lists. `run` returns only by cancellation.
+    """Runs the jobs that the configuration lists, from start() on. `run` returns only by cancellation.
 
     jobs: those of now; it may raise UserError. verbs: what they may do. seed: what jitter depends on besides the job's
     name and time, so that members do not all start at once. report: takes the events of jobs that nobody watches.
@@ -68,12 +68,18 @@ class Scheduler:
         self._jobs: list[Job] = []
         self._problem = ""
         self._lock = asyncio.Lock()
+        self._started = asyncio.Event()
         self._running = ""
         self._not_before: dict[str, int] = {}
         self._tries: dict[str, int] = {}
         self._messages: dict[str, str] = {}
 
+    def start(self) -> None:
+        """The node has joined: its verbs can be asked."""
+        self._started.set()
+
     async def run(self) -> None:
+        await self._started.wait()
         while True:
             self.reload()
             now = self._now()

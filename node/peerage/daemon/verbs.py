@@ -9,6 +9,7 @@ from typing import Any
 from peerage.daemon import keeping
 from peerage.daemon.backing import BackupVerbs
 from peerage.daemon.clock import Clock
+from peerage.daemon.limits import Limits
 from peerage.daemon.owner import DataVerb, StreamVerb, Verb
 from peerage.daemon.params import string
 from peerage.daemon.reading import ReadingVerbs
@@ -29,14 +30,16 @@ ContextVerb = Callable[[NodeContext, dict[str, Any], Report], Awaitable[dict[str
 class Verbs:
     """The verbs of one node. Those that need the chain or the peers wait until the node has joined."""
 
-    def __init__(self, home: Home, policy: Callable[[], Policy], set_policy: Callable[[Policy], None]) -> None:
+    def __init__(
+        self, home: Home, policy: Callable[[], Policy], set_policy: Callable[[Policy], None], limits: Limits
+    ) -> None:
         self._home = home
         self._policy = policy
         self._set_policy = set_policy
         self._context: NodeContext | None = None
         self._clock: Clock | None = None
         self._scheduler: Scheduler | None = None
-        self._backing = BackupVerbs(lambda: self._joined, home.path, lambda: home.config().hooks)
+        self._backing = BackupVerbs(lambda: self._joined, home.path, lambda: home.config().hooks, limits)
         self._reading = ReadingVerbs(lambda: self._joined)
         self._closing = False
 
@@ -77,6 +80,7 @@ class Verbs:
 
     def ready(self, context: NodeContext, clock: Clock, scheduler: Scheduler) -> None:
         self._context, self._clock, self._scheduler = context, clock, scheduler
+        scheduler.start()
 
     def closing(self) -> None:
         self._closing, self._context = True, None

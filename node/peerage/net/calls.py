@@ -10,6 +10,7 @@ import aiohttp
 
 from peerage.errors import PeerFault, PeerRefused, PeerUnavailable
 from peerage.model import MIB, MemberId
+from peerage.net.throttle import Pace, full_speed
 from peerage.ports import Buffer
 from peerage.wire import limits, version
 from peerage.wire.messages import ErrorBody, decode
@@ -41,6 +42,8 @@ class Call:
     invited: bool = False
     """Ask before the body is sent (Expect: 100-continue), so that a refusal costs no bandwidth."""
     limit: int = limits.ANSWER_MAX_BYTES
+    pace: Pace = full_speed
+    """What the pieces of the body, or of the answer to a call without one, wait for."""
 
 
 class _Patience:
@@ -65,9 +68,11 @@ class _Body(aiohttp.Payload):
 
     _autoclose = True
 
-    def __init__(self, data: Buffer, content_type: str, patience: _Patience, traffic: Traffic) -> None:
-        view = memoryview(data).cast("B")
-        super().__init__(view, content_type=content_type)
+    def __init__(self, call: Call, patience: _Patience, traffic: Traffic) -> None:
+        assert call.body is not None
+        view = memoryview(call.body).cast("B")
+        super().__init__(view, content_type=call.content_type)
+        self._pace = call.pace
         self._size = len(view)
         self._patience = patience
         self._traffic = traffic
@@ -79,6 +84,7 @@ class _Body(aiohttp.Payload):
         view: memoryview = self._value
         for start in range(0, len(view), WRITE_BYTES):
             piece = view[start : start + WRITE_BYTES]
+            await self._pace(len(piece))
             await writer.write(piece)
             self._traffic.sent += len(piece)
             self._patience.renew()
@@ -109,7 +115,7 @@ async def exchange(
                 call.method,
                 endpoint + call.path,
                 params=call.params,
-                data=_Body(call.body, call.content_type, patience, traffic) if call.body is not None else None,
+                data=_Body(call, patience, traffic) if call.body is not None else None,
                 headers=headers,
                 expect100=call.invited,
                 ssl=context,
@@ -118,7 +124,8 @@ async def exchange(
         ):
             patience.renew()
             if response.status in (200, 206):
-                return await _read(response, call.limit, member, patience, traffic)
+                pace = call.pace if call.body is None else full_speed
+                return await _read(response, call.limit, member, patience, traffic, pace)
             raise _refusal(member, response.status, await _read(response, ERROR_MAX_BYTES, member, patience, traffic))
     except TimeoutError:
         raise PeerUnavailable(f"member {member} did not answer in time", member) from None
@@ -129,7 +136,12 @@ async def exchange(
 
 
 async def _read(
-    response: aiohttp.ClientResponse, limit: int, member: MemberId, patience: _Patience, traffic: Traffic
+    response: aiohttp.ClientResponse,
+    limit: int,
+    member: MemberId,
+    patience: _Patience,
+    traffic: Traffic,
+    pace: Pace = full_speed,
 ) -> bytes:
     declared = response.content_length
     if declared is None or declared > limit:
@@ -139,6 +151,8 @@ async def _read(
     while piece := await response.content.readany():
         pieces.append(piece)
         traffic.received += len(piece)
+        patience.renew()
+        await pace(len(piece))
         patience.renew()
     return b"".join(pieces)
 

@@ -19,6 +19,7 @@ from peerage.model import KIB, LEAF_SIZE, AgreementId, MemberId, ObjectKind, Rec
 from peerage.net.calls import Call, Traffic, exchange
 from peerage.net.membership import Membership, NowSeconds, Roster
 from peerage.net.requests import KIND_NAMES
+from peerage.net.throttle import Throttle
 from peerage.net.tls import TlsIdentity, fingerprint
 from peerage.ports import Buffer
 from peerage.wire import limits
@@ -63,7 +64,9 @@ class PeerClient:
         now_s: NowSeconds,
         domain: Domain,
         idle_s: float = limits.IDLE_S,
+        throttle: Throttle | None = None,
     ) -> None:
+        self._throttle = throttle or Throttle()
         self._identity = identity
         self._membership = Membership(roster, now_s)
         self._domain = domain
@@ -120,15 +123,17 @@ class PeerClient:
         params = {"kind": KIND_NAMES[kind]}
         if kind == ObjectKind.HEAD:
             params |= {"repository": str(repository), "number": str(number)}
-        call = Call(
-            "PUT",
-            f"/v1/agreements/{agreement.hex()}/objects/{root.hex()}",
-            data,
-            params,
-            content_type="application/octet-stream",
-            invited=size > 256 * KIB,  # below that a round trip costs more than the bytes
-        )
-        receipt = (await self._ask(member, ReceiptBody, call)).receipt()
+        async with self._throttle.up.turn() as pace:
+            call = Call(
+                "PUT",
+                f"/v1/agreements/{agreement.hex()}/objects/{root.hex()}",
+                data,
+                params,
+                content_type="application/octet-stream",
+                invited=size > 256 * KIB,  # below that a round trip costs more than the bytes
+                pace=pace,
+            )
+            receipt = (await self._ask(member, ReceiptBody, call)).receipt()
         if (receipt.agreement, receipt.root, receipt.leaves * LEAF_SIZE) != (agreement, root, size):
             raise PeerFault(f"member {member} signed for another object than it was sent", member)
         digest = receipt_digest(agreement, root, receipt.leaves, receipt.epoch, self._domain)
@@ -162,13 +167,15 @@ class PeerClient:
         if length == 0:
             return b""
         last = "" if length is None else str(offset + length - 1)
-        call = Call(
-            "GET",
-            f"/v1/objects/{root.hex()}",
-            byte_range=None if whole else f"bytes={offset}-{last}",
-            limit=limits.OBJECT_MAX_BYTES if length is None else length,
-        )
-        data = await self._exchange(member, call)
+        async with self._throttle.down.turn() as pace:
+            call = Call(
+                "GET",
+                f"/v1/objects/{root.hex()}",
+                byte_range=None if whole else f"bytes={offset}-{last}",
+                limit=limits.OBJECT_MAX_BYTES if length is None else length,
+                pace=pace,
+            )
+            data = await self._exchange(member, call)
         if length is not None and len(data) != length:
             raise PeerFault(f"member {member} sent {len(data)} bytes where {length} were asked for", member)
         return data

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from peerage.errors import UserError
-from peerage.store.config_tables import Hooks, Job
+from peerage.store.config_tables import Hooks, Job, Limit
 
 __all__ = ["Config"]
 
@@ -22,6 +22,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     chain it must be (genesis: block 0's hash, hex). account: the member's account. name: shown to people only.
     listen: where the peer interface listens, host:port. endpoint: where peers reach it, as announced on chain.
     site: declared failure domain, may be empty. hooks: commands around backups. schedule: what is done by itself.
+    limits: of bandwidth.
     """
 
     rpc: list[str]
@@ -35,6 +36,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     site: str = ""
     hooks: Hooks = Hooks()
     schedule: list[Job] = []
+    limits: list[Limit] = []
 
     def __post_init__(self) -> None:
         for url in self.rpc:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
+from peerage.deal.sizes import parse_size
+from peerage.model import KIB
 from peerage.model.timetable import WEEKDAYS, At, Every, time_of_day
 
-__all__ = ["Hooks", "Job"]
+__all__ = ["MIN_RATE", "Hooks", "Job", "Limit", "parse_rate", "rates_at"]
+
+MIN_RATE = 64 * KIB
+"""Bytes/s: the slowest limit; peers give up what comes at half of it."""
 
 Argv = Annotated[list[Annotated[str, msgspec.Meta(min_length=1)]], msgspec.Meta(min_length=1, max_length=256)]
 Argvs = Annotated[list[Argv], msgspec.Meta(max_length=32)]
@@ -64,3 +71,44 @@ class Job(
     @property
     def jitter_s(self) -> int:
         return Every.parse(self.jitter).seconds if self.jitter else 0
+
+
+class Limit(
+    msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename={"from_": "from"}
+):
+    """A cap on what this node sends to providers (up) and fetches from them (down), in a part of the day: local time,
+    from `from_` until `to`, over midnight too; without both always. A direction without a rate is not limited."""
+
+    from_: str = ""
+    to: str = ""
+    up: str = ""
+    down: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.from_) != bool(self.to) or (self.from_ and time_of_day(self.from_) == time_of_day(self.to)):
+            raise ValueError("a limit has two different times, `from` and `to`, or none")
+        for rate in (self.up, self.down):
+            if rate:
+                parse_rate(rate)
+
+    def covers(self, moment: datetime) -> bool:
+        if not self.from_:
+            return True
+        start, end, now = time_of_day(self.from_), time_of_day(self.to), moment.time()
+        return start <= now < end if start < end else now >= start or now < end
+
+
+def rates_at(limits: Sequence[Limit], moment: datetime) -> tuple[int | None, int | None]:
+    """(up, down) in bytes/s at a local time, None where there is no limit: the lowest of those that cover it."""
+    now = [limit for limit in limits if limit.covers(moment)]
+    up = [parse_rate(limit.up) for limit in now if limit.up]
+    down = [parse_rate(limit.down) for limit in now if limit.down]
+    return min(up, default=None), min(down, default=None)
+
+
+def parse_rate(text: str) -> int:
+    """Bytes/s, as in 2MB/s or 500KiB/s. Raises ValueError that says what is understood."""
+    rate = parse_size(text.removesuffix("/s"))
+    if rate < MIN_RATE:
+        raise ValueError(f"{text[:40]!r} is slower than peers wait for: at least {MIN_RATE // KIB}KiB/s")
+    return rate
