@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import subprocess
 import sys
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.fuzz.mutate import mutated
 from tests.fuzz.run import ROOT, available, fuzz
 from tests.fuzz.targets import SEEDS, TARGETS, seeds_of
+
+from peerage.wire import messages
 
 RUNS = 2000
 
@@ -27,6 +33,33 @@ def test_seeds(name: str) -> None:
 
 def test_every_seed_has_a_target() -> None:
     assert {folder.name for folder in SEEDS.iterdir()} == set(TARGETS)
+
+
+def test_every_message_has_a_target() -> None:
+    """But those that stand inside others."""
+    fuzzed = {target.make.args[0] for target in TARGETS.values() if isinstance(target.make, partial)}
+    kinds = {kind.__name__ for kind in messages.Message.__subclasses__()}
+    assert kinds - fuzzed == {"TermsBody", "RevisionBody"}
+    assert fuzzed - kinds == {"ErrorBody"}
+
+
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.structured])
+def test_values_are_mutated_as_values(name: str) -> None:
+    """Some of the changed inputs are still taken, and some refused for what they say."""
+    target = TARGETS[name]
+    parse = target.make()
+    outcomes = Counter[str]()
+    for seed in seeds_of(name):
+        for number in range(150):
+            changed = mutated(seed.read_bytes(), random.Random(number))
+            if changed is None:
+                continue
+            try:
+                parse(changed)
+                outcomes["taken"] += 1
+            except target.allowed:
+                outcomes["refused"] += 1
+    assert min(outcomes["taken"], outcomes["refused"]) >= 3, outcomes
 
 
 @pytest.mark.skipif(not available(), reason="atheris has no wheel for this platform")
