@@ -39,7 +39,10 @@ async def backed_up(tmp_path: Path, context: Any, times: int = 1) -> None:
 async def found(ledger: BookLedger, peers: ShelfPeers, **changes: Any) -> recover.Found:
     anchor = replace(ledger.anchors[(CLIENT, 0)], **changes)
     agreements = list(ledger.agreements.values())
-    return await recover.find_head(peers, agreements, member(CLIENT), DOMAIN, anchor.number, anchor.head, WORDS, silent)
+    ring_of = recover.by_words(WORDS)
+    return await recover.find_head(
+        peers, agreements, member(CLIENT), DOMAIN, anchor.number, anchor.head, ring_of, silent
+    )
 
 
 async def test_the_anchored_head_opens_with_the_words_alone(tmp_path: Path) -> None:

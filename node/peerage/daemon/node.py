@@ -27,6 +27,8 @@ from peerage.flow.context import NodeContext
 from peerage.flow.prove import beat, prove, settle
 from peerage.flow.provide import Provider
 from peerage.flow.publish import record
+from peerage.flow.rebuild import is_lost, rebuild_catalogue
+from peerage.flow.removal import carry_out_removals
 from peerage.flow.repair import repair
 from peerage.flow.watch import watch
 from peerage.keys.keystore import Keystore
@@ -115,7 +117,7 @@ class Node:
         store = ObjectStore.open(self._home.objects, self._home.object_index)
         throttle = Throttle(self._limits.up, self._limits.down)
         peers = PeerClient(identity, lambda: self._roster, lambda: self._now_s(clock), chain.domain, throttle=throttle)
-        catalogue = Catalogue(self._home.catalogue)
+        catalogue = self._open_catalogue()
         tasks: list[asyncio.Task[None]] = [asyncio.create_task(clock.run())]
         server: PeerServer | None = None
         try:
@@ -162,14 +164,13 @@ class Node:
                 seed=node,
                 report=log_event,
             )
-            verbs.ready(context, clock, scheduler)
             log.info("node is up", member=self._member.id, node=node, endpoint=endpoint)
             for name, step in (
+                ("ready", self._until_whole(context, lambda: verbs.ready(context, clock, scheduler))),
                 ("roster", self._each_block(clock, lambda _: self._refresh_roster(chain))),
                 ("revoked", self._until_revoked(clock, node)),
                 ("beat", self._beats(chain, clock)),
                 ("offer", self._each_epoch(clock, lambda _: self._offer(chain))),
-                # Four looks an epoch are enough: challenges are fixed before it begins.
                 # Four looks an epoch are enough: challenges are fixed before it begins.
                 ("prove", self._each_block(clock, lambda t: self._prove(chain, provider, t), looks=4)),
                 ("settle", self._each_epoch(clock, lambda time: self._settle(context, time))),
@@ -189,6 +190,32 @@ class Node:
             await peers.close()
             catalogue.close()
             store.close()
+
+    def _open_catalogue(self) -> Catalogue:
+        """A catalogue that cannot be read is put aside: the peers have all that it knows."""
+        path = self._home.catalogue
+        try:
+            return Catalogue(path)
+        except LocalFault as error:
+            aside = path.with_suffix(f".damaged-{time.time_ns()}")
+            log.error("the catalogue is damaged: making it anew from the peers", reason=str(error), kept_as=str(aside))
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            path.rename(aside)
+            return Catalogue(path)
+
+    async def _until_whole(self, context: NodeContext, ready: Callable[[], None]) -> None:
+        """Serve the owner once the catalogue is there: with an empty one, a backup would forget all before it."""
+        while True:
+            try:
+                if await is_lost(context):
+                    log.warning("the catalogue is empty: making it anew from the peers")
+                    result = await rebuild_catalogue(context, log_event)
+                    log.info("the catalogue is whole again", head=result.head, snapshots=result.snapshots)
+                return ready()
+            except (PeerageError, ChainFault) as error:
+                log.warning("the catalogue cannot be made anew yet", reason=str(error))
+            await asyncio.sleep(_CONNECT_EVERY_S)
 
     @property
     def _member(self) -> MemberInfo:
@@ -300,6 +327,7 @@ class Node:
         await watch(context)
         if verbs.busy:  # a backup publishes by itself, and its stripes are not to be judged half-way
             return
+        await carry_out_removals(context, log_event)
         await repair(context, log_event)
         waiting = await record(context, log_event)
         if waiting:

@@ -10,6 +10,7 @@ from peerage.daemon import keeping
 from peerage.daemon.backing import BackupVerbs
 from peerage.daemon.clock import Clock
 from peerage.daemon.limits import Limits
+from peerage.daemon.maintenance import MaintenanceVerbs
 from peerage.daemon.owner import DataVerb, StreamVerb, Verb
 from peerage.daemon.params import string
 from peerage.daemon.reading import ReadingVerbs
@@ -41,6 +42,7 @@ class Verbs:
         self._scheduler: Scheduler | None = None
         self._backing = BackupVerbs(lambda: self._joined, home.path, lambda: home.config().hooks, limits)
         self._reading = ReadingVerbs(lambda: self._joined)
+        self._maintenance = MaintenanceVerbs(lambda: self._joined, self._backing)
         self._closing = False
 
     def table(self) -> dict[str, Verb]:
@@ -55,6 +57,9 @@ class Verbs:
             "forget": self._joining(keeping.forget),
             "hold": self._joining(keeping.hold),
             "release": self._joining(keeping.release),
+            "prune": self._maintenance.prune,
+            "check": self._maintenance.check,
+            "rebuild": self._maintenance.rebuild,
             "schedule": self._show_schedule,
             "schedule.run": self._run_scheduled,
             "agreements": self._agreements,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from peerage.errors import IntegrityError
+from peerage.errors import IntegrityError, TooFewShards
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.fetch import BlobCache
 from peerage.flow.snapshots import entries_of, load, summaries
@@ -75,6 +75,8 @@ class _Walk:
             return
         try:
             snapshot = await load(self._cache, summary.id)
+        except TooFewShards:
+            raise
         except IntegrityError as error:
             self._damaged(b"", str(error))
             return
@@ -87,6 +89,8 @@ class _Walk:
             self.found.trees += 1
             try:
                 entries = await entries_of(self._cache, subtree)
+            except TooFewShards:
+                raise
             except IntegrityError as error:
                 self._damaged(path, str(error))
                 continue
@@ -101,6 +105,8 @@ class _Walk:
             if self._mark(id, path) and entry.depth:
                 try:
                     inner = split_ids(await self._cache.get(id))
+                except TooFewShards:
+                    raise
                 except IntegrityError as error:
                     self._damaged(path, str(error))
                     continue

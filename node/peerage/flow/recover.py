@@ -7,7 +7,7 @@ ones; the providers have the head; the head has the rest.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -42,6 +42,15 @@ HEADS_WAIT_S = 90.0
 KNOWN_WAIT_S = 20.0
 """A provider looks at the chain every few seconds, so after this long one that still refuses us is not coming."""
 _ASK_AGAIN_S = 0.5
+
+
+RingOf = Callable[[Mapping[int, bytes]], KeyRing]
+"""Repository keys from those that a head carries, wrapped: generation -> wrapped key. Raises IntegrityError."""
+
+
+def by_words(words: Sequence[str]) -> RingOf:
+    """The words alone open them."""
+    return lambda wrapped: unwrap_all(wrapped, mnemonic.wrap_key(words))
 
 
 @dataclass(slots=True)
@@ -118,7 +127,9 @@ async def recover(
         peers = PeerClient(tls, lambda: members, lambda: now.timestamp_s, ledger.domain)
         try:
             await until_known(peers, agreements, report)
-            found = await find_head(peers, agreements, member, ledger.domain, anchor.number, anchor.head, words, report)
+            found = await find_head(
+                peers, agreements, member, ledger.domain, anchor.number, anchor.head, by_words(words), report
+            )
             keystore = replace(
                 keystore,
                 repository_keys={g: found.ring[g].raw for g in found.ring},
@@ -141,7 +152,7 @@ async def recover(
                 clock_ns=clock_ns,
             )
             try:
-                await rebuild(context, found, agreements, report)
+                await rebuild(context, found, agreements, anchor.number, report)
                 result = await restore(context, wanted, target, include, report)
                 await _commit(ledger, keystore.onion_seed, report)
             finally:
@@ -189,7 +200,7 @@ async def find_head(
     domain: typed.Domain,
     anchored: int,
     anchor_hash: bytes,
-    words: Sequence[str],
+    ring_of: RingOf,
     report: Report,
 ) -> Found:
     """Ask every provider; take the highest validly signed head that is at least the anchor's.
@@ -216,7 +227,7 @@ async def find_head(
             for provider, length in holders:
                 try:
                     body = await peers.get_object(provider, root, 0, length)
-                    return _checked_head(body, member, domain, anchored, anchor_hash, words)
+                    return _checked_head(body, member, domain, anchored, anchor_hash, ring_of)
                 except UnknownVersion:
                     raise
                 except (PeerError, IntegrityError) as error:
@@ -236,7 +247,7 @@ def _checked_head(
     domain: typed.Domain,
     anchored: int,
     anchor_hash: bytes,
-    words: Sequence[str],
+    ring_of: RingOf,
 ) -> Found:
     header = peek_head(data)
     body = bytes(data[: header.length])
@@ -250,12 +261,14 @@ def _checked_head(
     signer = typed.recover(digest, header.signature)
     if signer not in {n.key for n in member.nodes}:
         raise IntegrityError("it is not signed by a node key of this member")
-    ring = unwrap_all(header.wrapped_keys, mnemonic.wrap_key(words))
+    ring = ring_of(header.wrapped_keys)
     return Found(body, open_head(body, ring), ring, dict(header.wrapped_keys))
 
 
-async def rebuild(context: NodeContext, found: Found, agreements: Sequence[AgreementInfo], report: Report) -> None:
-    """Fill an empty catalogue from a head and the peers."""
+async def rebuild(
+    context: NodeContext, found: Found, agreements: Sequence[AgreementInfo], anchored: int, report: Report
+) -> None:
+    """Fill an empty catalogue from a head and the peers. anchored: the number of the head that the chain anchors."""
     catalogue, head = context.catalogue, found.head
     fetcher = Fetcher(context)
     opener = BlobOpener(context.ring)
@@ -267,7 +280,8 @@ async def rebuild(context: NodeContext, found: Found, agreements: Sequence[Agree
     for summary in head.snapshots:
         catalogue.add_snapshot(summary.id, encode_summary(summary))
     catalogue.add_head(head.number, sha256(found.body).digest(), found.body)
-    catalogue.mark_anchored(head.number)
+    if head.number <= anchored:
+        catalogue.mark_anchored(head.number)
     catalogue.set_counter("head", head.number)
     await asyncio.gather(*(_adopt(context, a, report) for a in agreements))
 
@@ -303,4 +317,4 @@ async def _commit(ledger: Chain, onion_seed: bytes, report: Report) -> None:
         warn(report, f"the new hash onion is not committed yet ({error}): `peerage up` will do it")
 
 
-__all__ = ["RecoverResult", "find_head", "rebuild", "recover"]
+__all__ = ["RecoverResult", "by_words", "find_head", "rebuild", "recover"]

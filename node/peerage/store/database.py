@@ -21,6 +21,10 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._open()
+
+    def _open(self) -> None:
+        path = self.path
         new = not path.exists()
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -36,11 +40,21 @@ class Database:
                 self._db.close()
                 raise UnknownVersion(f"catalogue schema {version} is not known to this release: upgrade peerage")
         except sqlite3.DatabaseError as error:
-            raise LocalFault(f"the catalogue {path} cannot be used ({error}): rebuild it with recover") from error
+            raise LocalFault(f"the catalogue {path} cannot be used ({error}): `peerage up` makes a new one") from error
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+    def replace_by(self, path: Path) -> None:
+        """Go on with the closed catalogue at `path`, which takes the place of this one. Raises LocalFault."""
+        with self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # no journal of the old one beside the new one
+            self._db.close()
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            path.replace(self.path)
+            self._open()
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
