@@ -32,6 +32,20 @@ class Target(NamedTuple):
     max_bytes: int = MAX_BYTES
 
 
+class Unfaithful(Exception):
+    """What was read and written again is not what was read."""
+
+
+def same(found: object, again: Callable[[], object]) -> object:
+    """What is taken can be written, and read again."""
+    try:
+        if again() == found:
+            return found
+    except Exception as error:
+        raise Unfaithful(str(error)) from error
+    raise Unfaithful(repr(found))
+
+
 def pack_directory() -> Parse:
     """An even first byte: a pack as it is. An odd one: a directory's plaintext, sealed into a pack without blobs."""
     from peerage.pack.layout import TRAILER, TRAILER_MAGIC, decode_directory, encode_header
@@ -120,8 +134,7 @@ def snapshot() -> Parse:
 
     def parse(data: bytes) -> object:
         found = decode_snapshot(data)
-        assert decode_snapshot(encode_snapshot(found)) == found
-        return found
+        return same(found, lambda: decode_snapshot(encode_snapshot(found)))
 
     return parse
 
@@ -131,8 +144,7 @@ def summary() -> Parse:
 
     def parse(data: bytes) -> object:
         found = decode_summary(data)
-        assert decode_summary(encode_summary(found)) == found
-        return found
+        return same(found, lambda: decode_summary(encode_summary(found)))
 
     return parse
 
@@ -172,7 +184,7 @@ def index_segment() -> Parse:
         packs = decode_segment(data)
         if packs:
             merged(packs[0], packs[-1])
-            assert [pack for segment in encode_segments(packs) for pack in decode_segment(segment)] == packs
+            same(packs, lambda: [pack for part in encode_segments(packs) for pack in decode_segment(part)])
         return packs
 
     return parse
@@ -186,7 +198,7 @@ def wire(name: str, then: str = "") -> Parse:
 
     def parse(data: bytes) -> object:
         message = messages.decode(kind, data)
-        assert messages.decode(kind, messages.encode(message)) == message
+        same(message, lambda: messages.decode(kind, messages.encode(message)))
         for step in then.split("."):
             if step:
                 part = getattr(message, step)
@@ -310,7 +322,7 @@ def words() -> Parse:
         sheet.html()
         found = repair(sheet.given).words
         whole = replace(sheet, words=found, parity=())
-        assert parse_sheet(whole.text()) == whole
+        same(whole, lambda: parse_sheet(whole.text()))
         return entropy_of(found)
 
     return parse
@@ -322,8 +334,7 @@ def config() -> Parse:
     def parse(data: bytes) -> object:
         found = Config.from_toml(data.decode("utf-8", "replace"))
         found.listen_address()
-        assert Config.from_toml(found.to_toml()) == found
-        return found
+        return same(found, lambda: Config.from_toml(found.to_toml()))
 
     return parse
 
@@ -336,7 +347,7 @@ def policy() -> Parse:
         text = data.decode("utf-8", "replace")
         key, _, value = text[1:].partition("=")
         found = Policy().set(key, value) if text[:1] == "\x01" else Policy.parse(text)
-        assert Policy.parse(found.dump()) == found
+        same(found, lambda: Policy.parse(found.dump()))
         return offer_of(found)
 
     return parse

@@ -22,9 +22,10 @@ AGREEMENT_MIN_BYTES = MIB
 U32 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 U63 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Epochs = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
-Jurisdiction = Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")]
-EntityHash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-CodeName = Annotated[str, msgspec.Meta(pattern=r"^(auto|[1-9][0-9]?\+[1-9][0-9]?)$")]
+# \Z, not $: before a newline at the end $ would do, and the policy could not be read again.
+Jurisdiction = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z")]
+EntityHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+CodeName = Annotated[str, msgspec.Meta(pattern=r"^(auto|[1-9][0-9]?\+[1-9][0-9]?)\Z")]
 
 
 class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
