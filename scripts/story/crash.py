@@ -1,9 +1,11 @@
-"""Kills nodes (SIGKILL) at random moments of backups and restores, round after round. See scripts/crash.
+"""Kills nodes (SIGKILL) at random moments of backups, restores, forgets, prunes and rebuilds. See scripts/crash.
 
-After every round: each snapshot that was listed before still is; a chunk whose stripe had committed still lies in the
-same pack, so it was not sent again; the backup that was cut short goes through when it is asked for again and restores
-to what the tree holds; and now and then an older snapshot is restored and compared with what its tree held then. The
-first violation ends it with an error, and the seed repeats the same choices.
+After every round: each snapshot that was listed before still is, but for those that were to be forgotten; a chunk whose
+stripe had committed before a backup or restore still lies in the same pack, so it was not sent again; the backup that
+was cut short goes through when it is asked for again and restores to what the tree holds; and now and then an older
+snapshot is restored and compared with what its tree held then. At the end everything but the newest is forgotten and
+pruned, and the providers must be left with nothing that no snapshot needs. The first violation ends it with an error,
+and the seed repeats the same choices.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ from compare import assert_same  # noqa: E402
 
 FILES = 60
 LARGE_BYTES = 72 << 20  # some rounds bring so much that several packs are on their way when the kill comes
+ACTIONS = {"backup": 5, "restore": 2, "forget": 2, "prune": 4, "rebuild": 1}  # and how often
+KEEP = 4  # snapshots that a forget keeps
+EPOCH_S = 6
 OLD_EVERY = 5  # rounds between restores of an older snapshot
 Manifest = dict[str, str]
 
@@ -79,39 +84,48 @@ class Harness:
         self.kept: dict[str, Manifest] = {}
         self.kills: Counter[str] = Counter()
         self.checks: Counter[str] = Counter()
-        self.took_s = {"backup": 3.0, "restore": 2.0}
-        self.bytes_new = 0
+        self.took_s = dict.fromkeys(ACTIONS, 3.0)
+        self.looked_at = 0
         self.bytes_sent = 0
 
     def begin(self) -> None:
         self.tree.mkdir(parents=True)
-        self._json("devnet", "up", "--nodes", str(self.nodes), "--epoch", "10", "--home", self.net, "--detach")
+        self._json("devnet", "up", "--nodes", str(self.nodes), "--epoch", str(EPOCH_S), "--home", self.net, "--detach")
+        self._json("--home", self.client, "policy", "set", "take.retention_epochs", "1")
         self._mutate(FILES)
         self._backup()
 
     def round(self, number: int) -> None:
         """One kill, and everything that must hold after it."""
-        action = self.rng.choices(["backup", "restore"], [4, 1])[0]
+        action = self.rng.choices(list(ACTIONS), list(ACTIONS.values()))[0]
         victims = self.rng.choices(["client", "provider", "both"], [6, 3, 2])[0]
         if action == "backup":
             self._mutate(self.rng.randrange(1, 12))
         listed = self._listed()
+        if action == "forget":
+            listed = listed[-KEEP:]
         phase, before = self._cut_short(action, victims)
         self.kills[f"{action}, {phase}, {victims}"] += 1
-        lost = listed - self._listed()
+        left = set(self._listed())
+        lost = set(listed) - left
         if lost:
             raise StoryBroken(f"round {number}: snapshots {sorted(lost)} are no longer listed")
+        self.kept = {id: manifest for id, manifest in self.kept.items() if id in left}
         self._backup()
-        self._not_sent_again(number, before)
+        if action in ("backup", "restore"):
+            self._not_sent_again(number, before)
         self._same_as_tree()
         if number % OLD_EVERY == 0:
             self._restore_old()
         print(f"crash: round {number}: {action} cut short while {phase}, {victims} killed: nothing lost", flush=True)
 
     def end(self) -> None:
-        """Every snapshot of the run still restores to what it held; then the figures."""
+        """The snapshots that are left restore to what they held, and nothing else is left; then the figures."""
         for snapshot in self.rng.sample(sorted(self.kept), min(5, len(self.kept))):
             self._restore(snapshot)
+        self._json("--home", self.client, "forget", "--keep-last", "1")
+        self._nothing_left_over()
+        self._same_as_tree()
         print(json.dumps({"kills": dict(sorted(self.kills.items())), "checks": dict(self.checks), "losses": 0}))
 
     def down(self) -> None:
@@ -147,7 +161,14 @@ class Harness:
             dying.append(f"node{self.rng.randrange(2, self.nodes + 1)}")
         shutil.rmtree(self.out, ignore_errors=True)
         before = _chunks(self.client)
-        command = ["backup", str(self.tree)] if action == "backup" else ["restore", "latest", "--target", str(self.out)]
+        command = {
+            "backup": ["backup", str(self.tree)],
+            "restore": ["restore", "latest", "--target", str(self.out)],
+            "forget": ["forget", "--keep-last", str(KEEP)],
+            "prune": ["prune"],
+            "rebuild": ["rebuild"],
+        }[action]
+        began_s = time.monotonic()
         running = self.user.start("--home", self.client, *command)
         try:
             time.sleep(self.rng.uniform(0.0, 0.9 * self.took_s[action]))
@@ -155,6 +176,8 @@ class Harness:
                 os.kill(pids[name], signal.SIGKILL)
             phase = self._phase(action, before, running)
             running.wait(timeout=300)
+            if phase == "done":
+                self.took_s[action] = 0.5 * self.took_s[action] + 0.5 * min(3.0, time.monotonic() - began_s)
         finally:
             running.kill()
         held = _chunks(self.client)
@@ -165,8 +188,8 @@ class Harness:
     def _phase(self, action: str, before: dict[bytes, bytes], running: subprocess.Popen[bytes]) -> str:
         if running.poll() is not None:
             return "done"
-        if action == "restore":
-            return "reading"
+        if action != "backup":
+            return "running"
         with contextlib.closing(_catalogue(self.client)) as db:
             if db.execute("SELECT COUNT(*) FROM open_runs").fetchone()[0]:
                 return "sending" if len(_chunks(self.client)) > len(before) else "reading"
@@ -174,8 +197,36 @@ class Harness:
 
     # --- what must hold -----------------------------------------------------------------------------------------------
 
-    def _listed(self) -> set[str]:
-        return {s["id"] for s in self._json("--home", self.client, "snapshots")["snapshots"]}
+    def _listed(self) -> list[str]:
+        """Oldest first."""
+        return [s["id"] for s in self._json("--home", self.client, "snapshots")["snapshots"]]
+
+    def _nothing_left_over(self) -> None:
+        """Prune until the providers hold nothing co-signed but stripes in use, heads, and shards of zeros."""
+        deadline_s = time.monotonic() + 60 * EPOCH_S
+        while leaked := self._leaked():
+            if time.monotonic() > deadline_s:
+                raise StoryBroken(f"{len(leaked)} objects of {sum(leaked)} bytes are left that no snapshot needs")
+            self._json("--home", self.client, "prune", "--max-unused", "0")
+            time.sleep(EPOCH_S)
+        self.checks["objects at providers looked at"] += self.looked_at
+
+    def _leaked(self) -> list[int]:
+        """Sizes of co-signed shards at providers that belong to no stripe in use."""
+        with contextlib.closing(_catalogue(self.client)) as db:
+            needed = set(
+                db.execute("SELECT s.agreement, s.root FROM shards s JOIN packs p ON p.no=s.pack WHERE p.dropped=0")
+            )
+        sizes, self.looked_at = [], 0
+        for number in range(2, self.nodes + 1):
+            with contextlib.closing(_open(self.net / f"node{number}" / "objects.sqlite")) as db:
+                rows = db.execute(
+                    "SELECT agreement, root, size FROM objects"
+                    " WHERE position IS NOT NULL AND removed IS NULL AND kind=0"
+                ).fetchall()
+            self.looked_at += len(rows)
+            sizes += [size for agreement, root, size in rows if (agreement, root) not in needed and size > 32 << 10]
+        return sizes
 
     def _not_sent_again(self, number: int, before: dict[bytes, bytes]) -> None:
         now = _chunks(self.client)
@@ -205,7 +256,11 @@ class Harness:
 
 
 def _catalogue(home: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{home / 'catalogue.sqlite'}?mode=ro", uri=True, timeout=30)
+    return _open(home / "catalogue.sqlite")
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)
 
 
 def _chunks(home: Path) -> dict[bytes, bytes]:
