@@ -184,3 +184,43 @@ def test_a_layout_maps_data_and_holes_both_ways() -> None:
     assert list(layout.data_in(30, 60)) == []
     assert list(Layout(Entry(b"f", EntryType.FILE, size=7)).data_in(0, 7)) == []
     assert list(Layout(Entry(b"f", EntryType.FILE, size=7, content=bytes(32))).data_in(3, 9)) == [(3, 3, 4)]
+
+
+async def test_small_files_come_with_their_neighbours(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    rng = random.Random(2)
+    for i in range(600):
+        (source / f"{i:03}").write_bytes(rng.randbytes(9000))
+    with network(tmp_path) as (context, _, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        reader = Reader(context)
+        await read(reader, b"000")
+        gets, before = count_gets(peers), peers.bytes_read
+        names = [f"{i:03}".encode() for i in range(1, 600)]
+        rng.shuffle(names)
+        for name in names:
+            assert await read(reader, name) == (source / os.fsdecode(name)).read_bytes()
+        assert len(gets) < 60
+        assert peers.bytes_read - before < 3 * 600 * 9000
+        # One alone costs its aligned range: two where it lies across a border.
+        alone = Reader(context)
+        entry = await lookup(alone.blobs, await alone.snapshot("latest"), b"source/300")
+        assert entry is not None
+        before = peers.bytes_read
+        content = await alone.content(entry)
+        assert [piece async for piece in alone.read(content)] == [(source / "300").read_bytes()]
+        assert peers.bytes_read - before <= 2 * fetch.RANGE_ALIGN
+
+
+def count_gets(peers: ShelfPeers) -> list[int]:
+    """A list that grows with each request to a provider."""
+    gets: list[int] = []
+    real = peers.get_object
+
+    async def counting(*arguments: object, **keywords: object) -> bytes:
+        gets.append(1)
+        return await real(*arguments, **keywords)  # type: ignore[arg-type]
+
+    peers.get_object = counting  # type: ignore[method-assign]
+    return gets

@@ -19,9 +19,9 @@ from itertools import accumulate
 
 from peerage.errors import IntegrityError, UserError
 from peerage.flow.context import NodeContext
-from peerage.flow.fetch import BlobCache, Fetcher, gather_all
+from peerage.flow.fetch import RANGE_ALIGN, BlobCache, Fetcher, gather_all
 from peerage.flow.snapshots import find, load
-from peerage.model import MIB, BlobEntry, ChunkId
+from peerage.model import KIB, MIB, BlobEntry, ChunkId, PackRecord
 from peerage.snapshot.snapshot import Snapshot
 from peerage.snapshot.tree import Entry, EntryType, decode_tree, split_ids
 
@@ -30,6 +30,9 @@ WINDOW = 8 * MIB
 CHUNK_CACHE = 32 * MIB
 _ENTRIES = 50_000  # of directories that are kept decoded, beyond the last one
 _CONTENTS = 32
+_SMALL = 256 * KIB  # of a pack; what is wanted of it in more than that needs no neighbours
+_AHEAD = 2 * MIB  # of a pack, read with a small blob at most
+_REGIONS = 64
 
 
 class Layout:
@@ -178,7 +181,11 @@ class Reader:
 
 
 class ChunkCache:
-    """The chunks read last; of those that several readers want at once, each is fetched once."""
+    """The chunks read last; of those that several readers want at once, each is fetched once.
+
+    Small files lie in their packs about as they do in their directories. Who reads one gets what lies beside it in the
+    same 64 KiB for nothing, and who then reads another near by gets more and more of its neighbours with it.
+    """
 
     def __init__(self, context: NodeContext, fetcher: Fetcher, limit: int = CHUNK_CACHE) -> None:
         """limit: bytes of plaintext that are kept."""
@@ -187,6 +194,8 @@ class ChunkCache:
         self._limit = limit
         self._kept: OrderedDict[ChunkId, bytes] = OrderedDict()
         self._bytes = 0
+        self._regions: dict[int, tuple[int, int, int]] = {}
+        """Of packs: (start, stop) of what was read last, and how much was read ahead."""
         self._flights: dict[ChunkId, asyncio.Future[None]] = {}
 
     async def get(self, ids: Iterable[ChunkId]) -> dict[ChunkId, bytes]:
@@ -221,10 +230,11 @@ class ChunkCache:
             def sink(blob: BlobEntry, raw: bytes) -> None:
                 found[blob.id] = raw
 
-            await gather_all(
-                self._fetcher.read(self._context.catalogue.pack(no), sorted(blobs, key=lambda b: b.offset), sink)
-                for no, blobs in packs.items()
-            )
+            async def one(no: int, wanted: list[BlobEntry]) -> None:
+                record = self._context.catalogue.pack(no)
+                await self._fetcher.read(record, await self._widened(no, record, wanted), sink)
+
+            await gather_all(one(no, blobs) for no, blobs in packs.items())
         finally:
             for id in ids:
                 del self._flights[id]
@@ -235,6 +245,32 @@ class ChunkCache:
         while self._bytes > self._limit:
             self._bytes -= len(self._kept.popitem(last=False)[1])
         return found
+
+    async def _widened(self, no: int, record: PackRecord, wanted: list[BlobEntry]) -> list[BlobEntry]:
+        """The blobs wanted, and, when they are few and small, neighbours."""
+        start = min(blob.offset for blob in wanted)
+        stop = max(blob.offset + blob.length for blob in wanted)
+        if stop - start > _SMALL:
+            return wanted
+        low, high, ahead = self._regions.get(no, (-_AHEAD, -_AHEAD, 0))
+        near = low - _AHEAD < start < high + _AHEAD
+        ahead = min(max(2 * ahead, _SMALL), _AHEAD) if near else 0
+        if len(self._regions) >= _REGIONS:
+            self._regions.clear()
+        self._regions[no] = start, stop, ahead
+        length = record.shard_length
+        first = start // length * length
+        around = max(start - (ahead if start < low else 0) - first, 0) // RANGE_ALIGN * RANGE_ALIGN + first
+        beyond = stop + ahead + -(stop + ahead) % RANGE_ALIGN
+        blobs = {blob.offset: blob for blob in wanted}
+        raw = 0
+        for blob in await self._context.in_worker(self._context.catalogue.blobs_between, no, around, beyond):
+            raw += blob.raw_length
+            if raw > self._limit // 4:
+                break
+            if blob.id not in self._kept:
+                blobs[blob.offset] = blob
+        return [blobs[offset] for offset in sorted(blobs)]
 
 
 def _located(context: NodeContext, id: ChunkId) -> tuple[int, BlobEntry]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import aiohttp
 
@@ -46,14 +47,12 @@ async def acall(
 
 def call_data(home: Path, verb: str, params: dict[str, Any], on_data: Callable[[bytes], object]) -> dict[str, Any]:
     """Ask for data: each piece goes to `on_data`, and the result is returned at the end. Raises as `call` does."""
-    return asyncio.run(acall_data(home, verb, params, on_data))
 
+    async def ask() -> dict[str, Any]:
+        async with Connections(home) as connections:
+            return await connections.data(verb, params, on_data)
 
-async def acall_data(
-    home: Path, verb: str, params: dict[str, Any], on_data: Callable[[bytes], object]
-) -> dict[str, Any]:
-    async with _post(home, f"data/{verb}", params, frames.MAX_FRAME) as response:
-        return await _read_data(response, on_data)
+    return asyncio.run(ask())
 
 
 def call_stream(
@@ -73,14 +72,54 @@ def call_stream(
     return asyncio.run(ask())
 
 
+class Connections:
+    """Data verbs over connections that stay open, for who asks often. An async context manager."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        socket = self._stack.enter_context(short_path(self._home / SOCKET))
+        self._http = await self._stack.enter_async_context(_session(socket, frames.MAX_FRAME))
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def data(self, verb: str, params: dict[str, Any], on_data: Callable[[bytes], object]) -> dict[str, Any]:
+        """As call_data."""
+        answered = False
+
+        def take(data: bytes) -> None:
+            nonlocal answered
+            answered = True
+            on_data(data)
+
+        with _failures(self._home):
+            try:
+                return await self._once(verb, params, take)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if answered:
+                    raise
+                # The connection was kept, and its daemon has ended since: there may be a new one.
+                return await self._once(verb, params, take)
+
+    async def _once(self, verb: str, params: dict[str, Any], take: Callable[[bytes], None]) -> dict[str, Any]:
+        async with self._http.post(f"http://owner/v1/data/{verb}", data=json.dumps(params)) as response:
+            return await _read_data(response, take)
+
+
 @asynccontextmanager
 async def _post(
-    home: Path, path: str, params: dict[str, Any] | AsyncIterator[bytes], buffer: int = _LINE_LIMIT
+    home: Path, path: str, params: dict[str, Any] | AsyncIterator[bytes]
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     body = json.dumps(params) if isinstance(params, dict) else params
     with short_path(home / SOCKET) as socket, _failures(home):
         async with (
-            _session(socket, buffer) as http,
+            _session(socket, _LINE_LIMIT) as http,
             http.post(f"http://owner/v1/{path}", data=body) as response,
         ):
             yield response
@@ -135,4 +174,4 @@ async def _read(response: aiohttp.ClientResponse, on_event: Callable[[dict[str, 
     raise PeerageError("the daemon closed the connection without a result: see its log")
 
 
-__all__ = ["SOCKET", "RemoteError", "acall", "acall_data", "call", "call_data", "call_stream"]
+__all__ = ["SOCKET", "Connections", "RemoteError", "acall", "call", "call_data", "call_stream"]

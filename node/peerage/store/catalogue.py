@@ -115,6 +115,15 @@ class Catalogue(Deals):
             tuple(BlobEntry(ChunkId(i), BlobKind(k), o, off, ln, raw) for i, k, o, off, ln, raw in entries),
         )
 
+    def blobs_between(self, no: int, start: int, stop: int) -> list[BlobEntry]:
+        """The blobs that lie whole in bytes [start, stop) of a pack, in order. Looks at all blobs of the pack."""
+        rows = self._rows(
+            "SELECT id, kind, ordinal, offset, length, raw_length FROM chunks"
+            " WHERE pack=? AND offset>=? AND offset+length<=? ORDER BY offset",
+            (no, start, stop),
+        )
+        return [BlobEntry(ChunkId(i), BlobKind(k), o, off, ln, raw) for i, k, o, off, ln, raw in rows]
+
     def pack_numbers(self, kind: PackKind | None = None) -> list[int]:
         if kind is None:
             return [r[0] for r in self._rows("SELECT no FROM packs WHERE dropped=0 ORDER BY no")]

@@ -28,16 +28,19 @@ class Daemon:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._loop = asyncio.new_event_loop()
+        self._connections = owner_client.Connections(home)
         self._thread = threading.Thread(target=self._loop.run_forever, name="owner's socket", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._begin(self._connections.__aenter__()).result()
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
     ) -> None:
         asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(TIMEOUT_S)
+        self._begin(self._connections.__aexit__(None, None, None)).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -74,7 +77,7 @@ class Daemon:
         return self._data("read", params, on_data)
 
     def _data(self, verb: str, params: dict[str, Any], on_data: Callable[[bytes], object]) -> Future[dict[str, Any]]:
-        return self._begin(owner_client.acall_data(self._home, verb, params, on_data))
+        return self._begin(self._connections.data(verb, params, on_data))
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         async def bounded() -> T:

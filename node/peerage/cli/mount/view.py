@@ -24,6 +24,7 @@ from peerage.snapshot.tree import Entry, EntryType
 LIST_EVERY_S = 5.0
 MAX_ENTRIES = 100_000
 """Of directories kept decoded, beyond the one read last."""
+_NEAR = 4  # directories that are found by their paths, without walking there
 _COUNTED = 8  # snapshots whose hard links are counted
 Path = tuple[bytes, ...]
 _KINDS = {
@@ -78,6 +79,7 @@ class View:
         self._roots: dict[str, bytes] = {}
         self._links: dict[str, dict[int, int]] = {}
         self._directories: OrderedDict[bytes, dict[bytes, Entry]] = OrderedDict()
+        self._near: dict[Path, tuple[bytes, dict[bytes, Entry]]] = {}
         self._lock = Lock()
         self._counting = Lock()
 
@@ -90,12 +92,21 @@ class View:
         if len(path) < 2 or path[0] != b"snapshots" or path[1] not in listing.ids:
             return None
         snapshot, time_ns = listing.ids[path[1]]
+        near = self._near.get(path[:-1])
+        if near is not None:
+            entry = near[1].get(path[-1])
+            return None if entry is None else Node(path, entry, snapshot, near[0])
         found = Node(path[:2], self._directory_entry(path[1], time_ns), snapshot)
         for depth in range(2, len(path)):
             if found.entry.type is not EntryType.DIRECTORY:
                 return None
             ids = self._subtree(found)
-            entry = self._directory(ids).get(path[depth])
+            entries = self._directory(ids)
+            if depth == len(path) - 1:
+                if len(self._near) >= _NEAR:
+                    self._near.clear()
+                self._near[path[:-1]] = ids, entries
+            entry = entries.get(path[depth])
             if entry is None:
                 return None
             found = Node(path[: depth + 1], entry, snapshot, ids)
