@@ -235,6 +235,23 @@ async def test_a_kill_leaves_one_state_or_the_other(
             await restore(context, id, tmp_path / f"back{i}", [], silent)
 
 
+async def test_a_catalogue_that_lost_its_newest_head_goes_on_above_the_anchor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with network(tmp_path) as (context, ledger, peers):
+        made = await snapshots(context, tmp_path / "tree", 2)
+        with monkeypatch.context() as patch:  # as a power loss takes the last writes of a database back
+            for name in ("add_head", "set_counter", "mark_anchored"):
+                patch.setattr(context.catalogue, name, lambda *_, **__: None)
+            patch.setattr(context.catalogue, "newest_head", lambda: (3, bytes(32), b"", False))
+            await forget_named(context, [made[0]], silent)
+        assert listed(context) == made
+        assert ledger.anchors[(1, 0)].number == 3
+        await hold(context, made[1], "", silent)
+        assert ledger.anchors[(1, 0)].number == 4
+        assert [s.id.hex() for s in newest_head(context, peers).snapshots] == made
+
+
 async def test_too_few_copies_of_the_head_forget_nothing(tmp_path: Path) -> None:
     with network(tmp_path) as (context, ledger, peers):
         made = await snapshots(context, tmp_path / "tree", 2)

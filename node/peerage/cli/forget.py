@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -88,6 +89,7 @@ def forget(ctx: click.Context, /, **options: Any) -> int:
     held. What only forgotten snapshots held is freed by 'peerage prune'.
     """
     session = session_of(ctx)
+    options["paths"] = tuple(os.path.abspath(path) for path in options["paths"])
     params = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
     result = ask(session, "forget", {name: value for name, value in params.items() if value})
     session.result(result, _show)

@@ -86,7 +86,7 @@ async def _put_head(
     """Seal the next head and leave a copy with every provider."""
     catalogue = context.catalogue
     newest = catalogue.newest_head()
-    number = max(newest[0] if newest else 0, catalogue.counter("head")) + 1
+    number = max(newest[0] if newest else 0, catalogue.counter("head"), await _anchored_number(context)) + 1
     before = [decode_summary(s) for s in catalogue.snapshots()]
     after = edit(before) if edit is not None else before
     old = set(superseded)
@@ -131,6 +131,14 @@ async def _put_head(
     forgotten = [s.id for s in before if s.id not in left]
     catalogue.add_head(number, sha256(body).digest(), body, forgotten, changed, superseded)
     catalogue.set_counter("head", number)
+
+
+async def _anchored_number(context: NodeContext) -> int:
+    """The number of the anchored head: at a power loss the catalogue may forget that it made it."""
+    try:
+        return (await context.ledger.anchor_of(context.member, context.repository)).number
+    except ChainUnavailable:
+        return 0
 
 
 async def record(context: NodeContext, report: Report) -> list[str]:
