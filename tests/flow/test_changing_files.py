@@ -142,3 +142,13 @@ async def test_a_storm_of_replacements(tmp_path: Path, source: Path) -> None:
         "is no longer a directory",
         "Invalid argument",  # of a symlink's target, when it is none any more
     }
+
+
+UNREADABLE = Path("/proc/sys/vm/compact_memory")  # nobody may, not even root
+
+
+@pytest.mark.skipif(not UNREADABLE.exists() or os.access(UNREADABLE, os.R_OK), reason="this system has no such file")
+async def test_the_reason_does_not_begin_with_the_name(tmp_path: Path) -> None:
+    with network(tmp_path) as (context, _, _):
+        result = await backup(context, [os.fsencode(UNREADABLE.parent)], silent)
+    assert {"path": str(UNREADABLE), "reason": "Permission denied"} in result.unreadable
