@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from tests.formats.make_vectors import VECTORS, WRAP_KEY
+from tests.fuzz.targets import SEEDS
 
 from peerage.errors import UnknownVersion
+from peerage.flow.enrol import decode_enrolment
 from peerage.keys.keystore import Keystore
 from peerage.pack.reader import read_directory
 from peerage.seal.keys import KeyRing
@@ -21,6 +23,7 @@ from peerage.snapshot.snapshot import decode_snapshot, decode_summary
 from peerage.snapshot.tree import decode_tree
 from peerage.store.catalogue import Catalogue
 from peerage.store.home import Home
+from peerage.store.objects import ObjectStore
 from peerage.wire import version
 from peerage.wire.refusals import Refusal, RefusalCode
 
@@ -69,6 +72,22 @@ def test_a_newer_catalogue(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(UnknownVersion, match="4711"):
         Catalogue(path)
+
+
+def test_a_newer_object_index(tmp_path: Path) -> None:
+    ObjectStore.open(tmp_path / "objects", tmp_path / "objects.sqlite", reserve_bytes=0).close()
+    with sqlite3.connect(tmp_path / "objects.sqlite") as db:
+        db.execute("PRAGMA user_version = 4711")
+    db.close()
+    with pytest.raises(UnknownVersion, match="4711"):
+        ObjectStore.open(tmp_path / "objects", tmp_path / "objects.sqlite", reserve_bytes=0)
+
+
+def test_a_newer_enrolment() -> None:
+    data = (SEEDS / "enrolment" / "full").read_bytes()
+    decode_enrolment(data)
+    with pytest.raises(UnknownVersion, match="4711"):
+        decode_enrolment(data.replace(b'"format": 1', b'"format": 4711'))
 
 
 def test_a_newer_home(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.formats import make_vectors
 from tests.fuzz.targets import SEEDS
 
 from peerage.deal.policy import Policy
+from peerage.flow.enrol import SignedEnrolment, encode_enrolment
 from peerage.keys.keystore import Keystore
 from peerage.keys.sheet import Sheet
 from peerage.net.frames import DATA, LAST, PARAMETERS, header
@@ -27,6 +28,7 @@ from peerage.snapshot.index import to_record
 from peerage.store.config import Config
 from peerage.wire import messages
 from peerage_chain import typed
+from peerage_chain.types import Enrolment
 
 
 def vector(name: str) -> Any:
@@ -80,6 +82,9 @@ def seeds() -> Iterator[tuple[str, str, bytes]]:
     fields = {name: getattr(opened, name) for name in opened.__dataclass_fields__}
     yield "keystore", "file", b"\x00" + sealed
     yield "keystore", "body", b"\x01" + msgspec.msgpack.encode(fields)
+    enrolment = Enrolment("0x" + "12" * 20, "0x" + "34" * 20, bytes(32), 1, 2, 3, False)
+    yield "enrolment", "full", encode_enrolment(SignedEnrolment(enrolment, bytes(65)))
+    yield "enrolment", "not utf-8", b'{"account":"\xff"}'
     case = vector("words")["cases"][2]
     sheet = Sheet(tuple(case["words"].split()), tuple(case["parity"].split()), 31337, "0x" + "ab" * 32,
                   "0x" + "cd" * 20, ("http://127.0.0.1:8545",), ("https://127.0.0.1:4001",))  # fmt: skip

@@ -129,22 +129,15 @@ def content_list() -> Parse:
     return parse
 
 
-def snapshot() -> Parse:
-    from peerage.snapshot.snapshot import decode_snapshot, encode_snapshot
+def snapshot(what: str) -> Parse:
+    """A snapshot, or its summary."""
+    from peerage.snapshot import snapshot as module
+
+    decode, encode = getattr(module, f"decode_{what}"), getattr(module, f"encode_{what}")
 
     def parse(data: bytes) -> object:
-        found = decode_snapshot(data)
-        return same(found, lambda: decode_snapshot(encode_snapshot(found)))
-
-    return parse
-
-
-def summary() -> Parse:
-    from peerage.snapshot.snapshot import decode_summary, encode_summary
-
-    def parse(data: bytes) -> object:
-        found = decode_summary(data)
-        return same(found, lambda: decode_summary(encode_summary(found)))
+        found = decode(data)
+        return same(found, lambda: decode(encode(found)))
 
     return parse
 
@@ -309,6 +302,17 @@ def keystore() -> Parse:
     return parse
 
 
+def enrolment() -> Parse:
+    """The account's signed word for a node's key, as a file."""
+    from peerage.flow.enrol import decode_enrolment, encode_enrolment
+
+    def parse(data: bytes) -> object:
+        found = decode_enrolment(data)
+        return same(found, lambda: decode_enrolment(encode_enrolment(found)))
+
+    return parse
+
+
 def words() -> Parse:
     """A words file: the sheet, and what its words are repaired to."""
     from dataclasses import replace
@@ -358,8 +362,8 @@ TARGETS: dict[str, Target] = {
     "blob": Target(blob),
     "tree": Target(tree, structured=True),
     "content-list": Target(content_list, structured=True),
-    "snapshot": Target(snapshot, structured=True),
-    "summary": Target(summary, structured=True),
+    "snapshot": Target(partial(snapshot, "snapshot"), structured=True),
+    "summary": Target(partial(snapshot, "summary"), structured=True),
     "head": Target(head, structured=True),
     "index-segment": Target(index_segment, structured=True),
     **{
@@ -381,6 +385,7 @@ TARGETS: dict[str, Target] = {
     "signature": Target(signature, (ValueError,)),
     "frames": Target(frames, (PeerageError,)),
     "keystore": Target(keystore, (IntegrityError, UserError, LocalFault), structured=True),
+    "enrolment": Target(enrolment, structured=True),
     "words": Target(words, (UserError,)),
     "config": Target(config, (UserError,)),
     "policy": Target(policy, (UserError,)),

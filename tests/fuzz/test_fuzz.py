@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.fuzz.mutate import mutated
@@ -37,7 +38,9 @@ def test_every_seed_has_a_target() -> None:
 
 def test_every_message_has_a_target() -> None:
     """But those that stand inside others."""
-    fuzzed = {target.make.args[0] for target in TARGETS.values() if isinstance(target.make, partial)}
+    fuzzed = {
+        cast("partial[object]", target.make).args[0] for name, target in TARGETS.items() if name.startswith("wire-")
+    }
     kinds = {kind.__name__ for kind in messages.Message.__subclasses__()}
     assert kinds - fuzzed == {"TermsBody", "RevisionBody"}
     assert fuzzed - kinds == {"ErrorBody"}

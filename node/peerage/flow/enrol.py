@@ -225,7 +225,7 @@ def decode_enrolment(data: bytes) -> SignedEnrolment:
     """Raises IntegrityError if it is not such a file, UnknownVersion for a newer one."""
     try:
         file = msgspec.json.decode(data, type=_File)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors, and so is a UnicodeDecodeError
         raise IntegrityError(f"enrolment.json is damaged: {error}") from None
     if file.format != ENROLMENT_FORMAT:
         raise UnknownVersion(f"enrolment.json has format {file.format}; this release knows {ENROLMENT_FORMAT}")

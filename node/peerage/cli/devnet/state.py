@@ -84,7 +84,7 @@ def load(directory: Path) -> DevnetState | None:
         raise UserError(f"cannot read {directory / FILE}: {error.strerror}") from None
     try:
         state = msgspec.json.decode(raw, type=DevnetState)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{directory / FILE} is not a devnet's file ({error}): use another --home") from None
     if state.schema != SCHEMA:
         raise UnknownVersion(f"{directory / FILE} has schema {state.schema}; this release knows {SCHEMA}")
