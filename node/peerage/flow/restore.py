@@ -288,6 +288,8 @@ class _Work:
     def _finish(self, batch: _Batch) -> None:
         for handle in batch.files:
             self._restorer.finish_file(handle)
+        if batch.checks:
+            self._restorer.sync()
         for handle, layout, blobs in batch.checks:
             self._check(handle, layout, blobs)
         for path, entry in batch.links:

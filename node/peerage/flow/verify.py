@@ -25,12 +25,11 @@ class Verifier:
     def difference(self, fd: int, size: int, layout: Layout, blobs: Sequence[Located], from_disk: bool) -> str:
         """How the open file differs from its chunks, in a few words; empty when it does not.
 
-        from_disk: what was just written goes to the disk and is read from there. Raises OSError.
+        from_disk: it was written out, and is read from there and not from memory. Raises OSError.
         """
         if os.fstat(fd).st_size != size:
             return f"differs from the snapshot: it is {os.fstat(fd).st_size} bytes long, not {size}"
         if from_disk:
-            os.fdatasync(fd)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         position = end = 0
         for no, blob in blobs:

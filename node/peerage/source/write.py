@@ -19,6 +19,7 @@ not allow is a Problem and the rest goes on; a disk that is full or broken is a 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import stat
@@ -236,6 +237,15 @@ class Restorer:
     def name_problem(self, path: Names, what: str) -> None:
         """Add a Problem that was found by somebody else."""
         self._problem(path, what)
+
+    def sync(self) -> None:
+        """Bring what was written so far to the disk, with all else on its file system: one wait, not one for each file.
+
+        Raises LocalFault.
+        """
+        if ctypes.CDLL(None, use_errno=True).syncfs(self._root) != 0:
+            code = ctypes.get_errno()
+            raise self._fault(OSError(code, os.strerror(code)))
 
     def finish(self) -> None:
         """Everything is made and finished. The system writes it to the disk in its own time."""

@@ -76,9 +76,10 @@ def mount(ctx: click.Context, directory: Path, allow_other: bool) -> None:
 
 
 def _threads(fuse: Any) -> dict[str, int]:
-    """How many threads libfuse may use, where it can be told (from 3.12 on; before, it bounds only the idle ones)."""
-    known = (fuse.fuse_version_major, fuse.fuse_version_minor) >= (3, 12)
-    return {"max_threads": _THREADS} if known else {}
+    """How many threads libfuse may use, and keep, where it can be told."""
+    version = fuse.fuse_version_major, fuse.fuse_version_minor
+    options = {"max_idle_threads": _THREADS} if version >= (3, 0) else {}
+    return {**options, "max_threads": _THREADS} if version >= (3, 12) else options
 
 
 def _mountpoint(directory: Path) -> str:
