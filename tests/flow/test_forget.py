@@ -90,7 +90,7 @@ async def test_when_all_are_kept_no_head_is_made(tmp_path: Path) -> None:
         assert ledger.anchors[(1, 0)].number == 2
 
 
-async def test_groups_and_selections_are_judged_by_themselves(tmp_path: Path) -> None:
+async def test_series_and_selections_are_judged_by_themselves(tmp_path: Path) -> None:
     with network(tmp_path) as (context, _, _):
         a = await snapshots(context, tmp_path / "a", 2, ("x",))
         b = await snapshots(context, tmp_path / "b", 2, ("y",))

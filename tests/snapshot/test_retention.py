@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peerage.model.calendar import Period, Span
-from peerage.snapshot.retention import UNLIMITED, Rules, Stage, groups, judge
+from peerage.snapshot.retention import UNLIMITED, Rules, Stage, judge, series_of
 from peerage.snapshot.snapshot import SnapshotSummary
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,9 +31,9 @@ def made(*times: str, **fields: object) -> list[SnapshotSummary]:
     return found
 
 
-def kept(group: Sequence[SnapshotSummary], rules: Rules, now: datetime | None = None) -> list[int]:
-    now_ns = ns(now) if now else max(s.time_ns for s in group)
-    return [int.from_bytes(v.snapshot.id, "big") for v in judge(group, rules, now_ns, UTC) if v.reasons]
+def kept(series: Sequence[SnapshotSummary], rules: Rules, now: datetime | None = None) -> list[int]:
+    now_ns = ns(now) if now else max(s.time_ns for s in series)
+    return [int.from_bytes(v.snapshot.id, "big") for v in judge(series, rules, now_ns, UTC) if v.reasons]
 
 
 FEW = made("1 01:00", "1 09:00", "2 09:00", "4 10:00", "4 10:30", "5 09:59")
@@ -64,9 +64,9 @@ def test_rules(rules: Rules, expected: list[int]) -> None:
 
 
 def test_tags_and_holds_keep_besides_what_is_counted() -> None:
-    group = [*made("1 09:00", "2 09:00", tags=["golden"]), *made("3 09:00", "4 09:00")]
-    group = [s if i != 1 else _held(s) for i, s in enumerate(group)]
-    verdicts = judge(group, Rules(last=1, tags=frozenset({"golden"})), ns(START) + 9 * DAY_NS, UTC)
+    series = [*made("1 09:00", "2 09:00", tags=["golden"]), *made("3 09:00", "4 09:00")]
+    series = [s if i != 1 else _held(s) for i, s in enumerate(series)]
+    verdicts = judge(series, Rules(last=1, tags=frozenset({"golden"})), ns(START) + 9 * DAY_NS, UTC)
     assert [v.reasons for v in verdicts] == [["tag golden"], ["held", "tag golden"], [], ["last"]]
 
 
@@ -74,12 +74,12 @@ def _held(s: SnapshotSummary) -> SnapshotSummary:
     return SnapshotSummary(id=s.id, time_ns=s.time_ns, tags=s.tags, hold="")
 
 
-def test_a_group_is_a_host_and_a_set_of_paths() -> None:
+def test_a_series_is_a_host_and_a_set_of_paths() -> None:
     def one(host: str, *paths: bytes) -> SnapshotSummary:
         return SnapshotSummary(id=bytes(32), time_ns=0, host=host, paths=list(paths))
 
     a, b, c, d = one("x", b"/a", b"/b"), one("y", b"/a", b"/b"), one("x", b"/b", b"/a"), one("x", b"/a")
-    assert groups([a, b, c, d]) == [[a, c], [b], [d]]
+    assert series_of([a, b, c, d]) == [[a, c], [b], [d]]
 
 
 @pytest.mark.parametrize("text", ["", "1d", "1d:", ":1h", "1d:15m,", "1d:1h:1m", "1x:1h"])
@@ -94,19 +94,19 @@ DAILY = Rules(stages=Stage.parse_all("30d:1d"))
 
 
 def test_a_clock_that_was_set_back_loses_nothing() -> None:
-    group = made("1 09:00", "2 09:00", "3 09:00", "4 09:00", "5 09:00")
-    group[2] = SnapshotSummary(id=group[2].id, time_ns=0)  # 1970, as without a battery
-    assert kept(group, DAILY) == [0, 1, 2, 3, 4]
-    group.append(SnapshotSummary(id=(5).to_bytes(32, "big"), time_ns=0))
-    assert kept(group, DAILY, START + timedelta(days=6)) == [0, 1, 3, 4, 5]  # the same day of 1970: the newer one
+    series = made("1 09:00", "2 09:00", "3 09:00", "4 09:00", "5 09:00")
+    series[2] = SnapshotSummary(id=series[2].id, time_ns=0)  # 1970, as without a battery
+    assert kept(series, DAILY) == [0, 1, 2, 3, 4]
+    series.append(SnapshotSummary(id=(5).to_bytes(32, "big"), time_ns=0))
+    assert kept(series, DAILY, START + timedelta(days=6)) == [0, 1, 3, 4, 5]  # the same day of 1970: the newer one
 
 
 def test_a_clock_that_ran_ahead_makes_no_other_old() -> None:
-    group = made("1 09:00", "2 09:00", "3 09:00", "4 09:00")
-    group[1] = SnapshotSummary(id=group[1].id, time_ns=ns(START) + 4000 * DAY_NS)
-    assert kept(group, DAILY, START + timedelta(days=4)) == [0, 1, 2, 3]
-    group[3] = SnapshotSummary(id=group[3].id, time_ns=ns(START) + 4001 * DAY_NS)
-    assert kept(group, DAILY, START + timedelta(days=4)) == [0, 1, 2, 3]
+    series = made("1 09:00", "2 09:00", "3 09:00", "4 09:00")
+    series[1] = SnapshotSummary(id=series[1].id, time_ns=ns(START) + 4000 * DAY_NS)
+    assert kept(series, DAILY, START + timedelta(days=4)) == [0, 1, 2, 3]
+    series[3] = SnapshotSummary(id=series[3].id, time_ns=ns(START) + 4001 * DAY_NS)
+    assert kept(series, DAILY, START + timedelta(days=4)) == [0, 1, 2, 3]
 
 
 # -- whatever the rules ------------------------------------------------------------------------------------------------
@@ -143,61 +143,64 @@ def histories(draw: st.DrawFn) -> list[SnapshotSummary]:
 
 
 @given(histories(), rule_sets)
-def test_the_newest_and_the_held_stay(group: list[SnapshotSummary], rules: Rules) -> None:
-    verdicts = judge(group, rules, 2**62, UTC)
-    assert [v.snapshot for v in verdicts] == group
+def test_the_newest_and_the_held_stay(series: list[SnapshotSummary], rules: Rules) -> None:
+    verdicts = judge(series, rules, 2**62, UTC)
+    assert [v.snapshot for v in verdicts] == series
     assert all(v.reasons for v in verdicts if v.snapshot.hold is not None)
-    assert not group or verdicts[-1].reasons
+    assert not series or verdicts[-1].reasons
 
 
 @given(histories(), rule_sets)
-def test_forgetting_twice_is_forgetting_once(group: list[SnapshotSummary], rules: Rules) -> None:
-    now = max((s.time_ns for s in group), default=0)
-    left = [v.snapshot for v in judge(group, rules, now, UTC) if v.reasons]
+def test_forgetting_twice_is_forgetting_once(series: list[SnapshotSummary], rules: Rules) -> None:
+    now = max((s.time_ns for s in series), default=0)
+    left = [v.snapshot for v in judge(series, rules, now, UTC) if v.reasons]
     assert all(v.reasons for v in judge(left, rules, now, UTC))
 
 
 @given(histories(), rule_sets)
 def test_forgetting_after_each_backup_keeps_what_forgetting_at_the_end_keeps(
-    group: list[SnapshotSummary], rules: Rules
+    series: list[SnapshotSummary], rules: Rules
 ) -> None:
     left: list[SnapshotSummary] = []
-    for snapshot in group:
+    for snapshot in series:
         left = [v.snapshot for v in judge([*left, snapshot], rules, snapshot.time_ns, UTC) if v.reasons]
-    at_once = [v.snapshot for v in judge(group, rules, group[-1].time_ns, UTC) if v.reasons] if group else []
+    at_once = [v.snapshot for v in judge(series, rules, series[-1].time_ns, UTC) if v.reasons] if series else []
     assert {s.id for s in at_once} <= {s.id for s in left}
 
 
 @given(histories(), rule_sets, st.data())
-def test_wrong_clocks_never_unkeep_by_age(group: list[SnapshotSummary], rules: Rules, data: st.DataObject) -> None:
+def test_wrong_clocks_never_unkeep_by_age(series: list[SnapshotSummary], rules: Rules, data: st.DataObject) -> None:
     """With rules that only ask for an age, a wrong time of one snapshot makes no other one forgotten."""
     aged = Rules(within=rules.within, stages=tuple(s._replace(period=Period(1, "m")) for s in rules.stages))
-    group = [s for i, s in enumerate(group) if i == 0 or s.time_ns - group[i - 1].time_ns >= 60 * 10**9]
-    if not group:
+    series = [s for i, s in enumerate(series) if i == 0 or s.time_ns - series[i - 1].time_ns >= 60 * 10**9]
+    if not series:
         return
-    now = group[-1].time_ns
-    i = data.draw(st.integers(0, len(group) - 1))
-    wrong = list(group)
+    now = series[-1].time_ns
+    i = data.draw(st.integers(0, len(series) - 1))
+    wrong = list(series)
     wrong[i] = SnapshotSummary(
-        id=group[i].id, time_ns=data.draw(st.sampled_from([0, -(2**60), 2**62])), tags=group[i].tags, hold=group[i].hold
+        id=series[i].id,
+        time_ns=data.draw(st.sampled_from([0, -(2**60), 2**62])),
+        tags=series[i].tags,
+        hold=series[i].hold,
     )
-    before = {v.snapshot.id for v in judge(group, aged, now, UTC) if v.reasons}
+    before = {v.snapshot.id for v in judge(series, aged, now, UTC) if v.reasons}
     after = {v.snapshot.id for v in judge(wrong, aged, now, UTC) if v.reasons}
-    assert before - {group[i].id} <= after
+    assert before - {series[i].id} <= after
 
 
 @given(histories(), rule_sets)
-def test_it_is_what_restic_does(group: list[SnapshotSummary], rules: Rules) -> None:
+def test_it_is_what_restic_does(series: list[SnapshotSummary], rules: Rules) -> None:
     """restic's loop (internal/restic/snapshot_policy.go), written out, for the rules that both have."""
     rules = Rules(last=rules.last, counts=rules.counts, tags=rules.tags, within=rules.within)
     shapes = {"hourly": "%Y%m%d%H", "daily": "%Y%m%d", "weekly": "%G%V", "monthly": "%Y%m", "yearly": "%Y"}
     left, previous = {"last": rules.last, **rules.counts}, dict.fromkeys(["last", *shapes], "")
     expected = set()
-    for nr, s in enumerate(reversed(group)):
+    for nr, s in enumerate(reversed(series)):
         time = datetime.fromtimestamp(s.time_ns // 10**9, UTC)
         keep = nr == 0 or s.hold is not None or bool(rules.tags & set(s.tags))  # the first two are ours
         if rules.within:
-            newest = datetime.fromtimestamp(group[-1].time_ns // 10**9, UTC)
+            newest = datetime.fromtimestamp(series[-1].time_ns // 10**9, UTC)
             keep |= time > newest - timedelta(days=rules.within.days, seconds=rules.within.seconds)
         for name in left:
             value = str(nr) if name == "last" else time.strftime(shapes[name])
@@ -206,5 +209,5 @@ def test_it_is_what_restic_does(group: list[SnapshotSummary], rules: Rules) -> N
                 left[name] -= left[name] > 0
         if keep:
             expected.add(s.id)
-    now = max((s.time_ns for s in group), default=0)
-    assert {v.snapshot.id for v in judge(group, rules, now, UTC) if v.reasons} == expected
+    now = max((s.time_ns for s in series), default=0)
+    assert {v.snapshot.id for v in judge(series, rules, now, UTC) if v.reasons} == expected

@@ -19,7 +19,7 @@ from peerage.flow.publish import Edit, publish
 from peerage.flow.room import Room
 from peerage.flow.snapshots import find, summaries
 from peerage.flow.stripe import StripeWriter
-from peerage.snapshot.retention import Rules, Verdict, groups, judge
+from peerage.snapshot.retention import Rules, Verdict, judge, series_of
 from peerage.snapshot.snapshot import MAX_TEXT, SnapshotSummary
 from peerage_chain.errors import ChainUnavailable
 
@@ -66,7 +66,7 @@ async def forget_by_rules(
 
     def decide(all_snapshots: list[SnapshotSummary]) -> list[Verdict]:
         chosen = [s for s in all_snapshots if selection.takes(s)]
-        return [verdict for group in groups(chosen) for verdict in judge(group, rules, now_ns, zone)]
+        return [verdict for series in series_of(chosen) for verdict in judge(series, rules, now_ns, zone)]
 
     return await _apply(context, decide, report, dry_run)
 

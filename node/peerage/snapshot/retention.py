@@ -10,7 +10,7 @@ from typing import NamedTuple
 from peerage.model.calendar import Period, Span
 from peerage.snapshot.snapshot import SnapshotSummary
 
-__all__ = ["UNLIMITED", "Rules", "Stage", "Verdict", "groups", "judge"]
+__all__ = ["UNLIMITED", "Rules", "Stage", "Verdict", "judge", "series_of"]
 
 UNLIMITED = -1
 _SECOND_NS = 1_000_000_000
@@ -68,26 +68,26 @@ class Verdict(NamedTuple):
     reasons: list[str]
 
 
-def groups(snapshots: Iterable[SnapshotSummary]) -> list[list[SnapshotSummary]]:
-    """Those of one host and one set of paths together, each group in the given order."""
+def series_of(snapshots: Iterable[SnapshotSummary]) -> list[list[SnapshotSummary]]:
+    """Those of one host and one set of paths together, each series in the given order."""
     found: dict[tuple[str, tuple[bytes, ...]], list[SnapshotSummary]] = {}
     for snapshot in snapshots:
         found.setdefault((snapshot.host, tuple(sorted(set(snapshot.paths)))), []).append(snapshot)
     return list(found.values())
 
 
-def judge(group: Sequence[SnapshotSummary], rules: Rules, now_ns: int, zone: tzinfo) -> list[Verdict]:
-    """Verdicts on the snapshots of one group.
+def judge(series: Sequence[SnapshotSummary], rules: Rules, now_ns: int, zone: tzinfo) -> list[Verdict]:
+    """Verdicts on the snapshots of one series.
 
-    group, and the result: in the order in which they were made, oldest first, whatever their clocks said. now_ns: since
-    1970. zone: whose days and hours are meant. The newest one, and one that is held, is kept in any case.
+    series, and the result: in the order in which they were made, oldest first, whatever their clocks said. now_ns:
+    since 1970. zone: whose days and hours are meant. The newest one, and one that is held, is kept in any case.
     """
-    if not group:
+    if not series:
         return []
-    times = [_local(s.time_ns, zone) for s in group]
-    not_before_ns = _not_before([s.time_ns for s in group], now_ns)
-    reasons: list[list[str]] = [[] for _ in group]
-    newest_first = range(len(group) - 1, -1, -1)
+    times = [_local(s.time_ns, zone) for s in series]
+    not_before_ns = _not_before([s.time_ns for s in series], now_ns)
+    reasons: list[list[str]] = [[] for _ in series]
+    newest_first = range(len(series) - 1, -1, -1)
 
     def periodic(why: str, period: Period, candidates: Iterable[int], count: int) -> None:
         seen: set[tuple[int, int]] = set()
@@ -102,11 +102,11 @@ def judge(group: Sequence[SnapshotSummary], rules: Rules, now_ns: int, zone: tzi
         since_ns = _start_ns(span, not_before_ns[-1], zone)
         return (i for i in newest_first if not_before_ns[i] > since_ns)
 
-    for i, snapshot in enumerate(group):
+    for i, snapshot in enumerate(series):
         if snapshot.hold is not None:
             reasons[i].append("held")
         reasons[i] += [f"tag {tag}" for tag in snapshot.tags if tag in rules.tags]
-        if rules.last == UNLIMITED or i >= len(group) - rules.last:
+        if rules.last == UNLIMITED or i >= len(series) - rules.last:
             reasons[i].append("last")
     if rules.within is not None:
         for i in younger_than(rules.within):
@@ -115,8 +115,8 @@ def judge(group: Sequence[SnapshotSummary], rules: Rules, now_ns: int, zone: tzi
         periodic(name, PERIODS[name], newest_first, count)
     for stage in rules.stages:
         periodic(f"policy {stage.span}:{stage.period}", stage.period, younger_than(stage.span), UNLIMITED)
-    reasons[-1] = reasons[-1] or ["newest of its group"]
-    return [Verdict(snapshot, why) for snapshot, why in zip(group, reasons, strict=True)]
+    reasons[-1] = reasons[-1] or ["newest of its series"]
+    return [Verdict(snapshot, why) for snapshot, why in zip(series, reasons, strict=True)]
 
 
 def _not_before(times_ns: Sequence[int], now_ns: int) -> list[int]:
