@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.flow.network import network
 from tests.flow.test_prune import comes_back, fill, save
 
-from peerage.errors import PeerUnavailable, UserError
+from peerage.errors import Busy, PeerUnavailable, UserError
+from peerage.flow import rebuild as rebuild_module
 from peerage.flow import recover
 from peerage.flow.check import Subset, check
 from peerage.flow.context import silent
-from peerage.flow.forget import forget_named
+from peerage.flow.forget import forget_named, hold
 from peerage.flow.prune import prune
 from peerage.flow.publish import record
 from peerage.flow.rebuild import is_lost, rebuild_catalogue
 from peerage.flow.removal import carry_out_removals
+from peerage.flow.snapshots import summaries
 from peerage.model import PackKind
 
 
@@ -93,6 +96,27 @@ async def test_a_lost_catalogue_is_made_anew(tmp_path: Path) -> None:
         await prune(context, silent)
         assert await record(context, silent) == []
         assert peers.shelves
+
+
+async def test_a_rebuild_takes_no_hold_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with network(tmp_path) as (context, _, _):
+        fill(tmp_path / "source", 1, files=2)
+        kept = await save(context, tmp_path / "source")
+        await hold(context, "latest", "audit", silent)
+        await rebuild_catalogue(context, silent)
+        assert summaries(context)[0].hold == "audit"
+        real = rebuild_module.rebuild
+
+        async def slow(*arguments: Any) -> Any:
+            found = await real(*arguments)
+            await hold(context, "latest", "a better reason", silent)
+            return found
+
+        monkeypatch.setattr(rebuild_module, "rebuild", slow)
+        with pytest.raises(Busy, match="meanwhile"):
+            await rebuild_catalogue(context, silent)
+        assert summaries(context)[0].hold == "a better reason"
+        await comes_back(context, kept.snapshot_id, tmp_path / "source", tmp_path / "out")
 
 
 async def test_a_rebuild_that_fails_leaves_the_old_catalogue(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from peerage.errors import UserError
+from peerage.errors import Busy, UserError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.recover import find_head, rebuild
 from peerage.store.catalogue import Catalogue
@@ -25,7 +25,8 @@ async def rebuild_catalogue(context: NodeContext, report: Report) -> RebuildResu
     """Replace the catalogue by what the newest head and the providers say. No backup or prune may run meanwhile.
 
     Interrupted anywhere, the old one is as it was. File states are not kept by peers, so the next backup reads all
-    files and sends nothing again. Raises UserError when there is nothing to rebuild from, PeerError, IntegrityError.
+    files and sends nothing again. Raises UserError when there is nothing to rebuild from, Busy when another head was
+    made meanwhile, PeerError, IntegrityError.
     """
     ledger = context.ledger
     agreements = [a for a in await ledger.agreements_of(context.member) if a.terms.client == context.member]
@@ -52,6 +53,10 @@ async def rebuild_catalogue(context: NodeContext, report: Report) -> RebuildResu
     finally:
         fresh.close()
     async with context.publishing:
+        newest = context.catalogue.newest_head()
+        if newest is not None and newest[0] > result.head:
+            _remove(path)
+            raise Busy(f"head {newest[0]} was made meanwhile (by a hold or a forget): rebuild again")
         context.catalogue.replace_by(path)
     return result
 
