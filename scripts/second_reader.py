@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -69,6 +70,16 @@ def decrypt(key: bytes, nonce: bytes, sealed: bytes, associated: bytes) -> bytes
 def unwrap(wrapped: bytes, wrap_key: bytes, generation: int) -> bytes:
     associated = b"peerage/v1/wrapped-key" + struct.pack(">I", generation)
     return decrypt(wrap_key, wrapped[:12], wrapped[12:], associated)
+
+
+def open_keystore(data: bytes, passphrase: str) -> Any:
+    need(len(data) > 45 and data[:8] == b"PEERKEYS", "a keystore's magic")
+    version, log2_n, r, p = struct.unpack_from(">HBBB", data, 8)
+    need(version == 1, f"keystore version {version}: not known here")
+    need(128 * r << log2_n <= 256 * MIB and p <= 4, "a keystore's cost")
+    secret = unicodedata.normalize("NFKC", passphrase).encode()
+    key = hashlib.scrypt(secret, salt=data[13:45], n=1 << log2_n, r=r, p=p, maxmem=300 * MIB, dklen=32)
+    return msgspec.msgpack.decode(decrypt(key, bytes(12), data[45:], data[:45]))
 
 
 # sealing.md

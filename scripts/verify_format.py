@@ -28,6 +28,7 @@ from second_reader import (  # noqa: E402 - the lines above make it importable
     object_root,
     open_blob,
     open_head,
+    open_keystore,
     open_pack,
     rebuild,
     root_of,
@@ -99,6 +100,13 @@ def check_sealing(vector: dict[str, Any]) -> str:
     return "5 derivations"
 
 
+def check_keystore(vector: dict[str, Any]) -> str:
+    found = open_keystore(bytes.fromhex(vector["keystore"]), vector["passphrase"])
+    sizes = {len(key) for key in found["repository_keys"].values()}, {len(k) for k in found["wrapped_keys"].values()}
+    need(sizes == ({32}, {60}) and len(found["onion_seed"]) == len(found["node_key"]) == 32, "the keys' sizes")
+    return f"the node of {found['account']}"
+
+
 def check_head(vector: dict[str, Any]) -> str:
     data = bytes.fromhex(vector["head"])
     head = open_head(data, b"\x77" * 32, None)
@@ -162,8 +170,8 @@ def check_chunking(vector: dict[str, Any]) -> str:
 
 
 VECTORS = {
-    "chunking": check_chunking, "heads": check_head, "packs": check_pack, "repository": check_repository,
-    "sealing": check_sealing, "shards": check_shards, "snapshots": check_snapshots, "sum_tree": check_sums,
+    "chunking": check_chunking, "heads": check_head, "keystore": check_keystore, "packs": check_pack,
+    "repository": check_repository, "sealing": check_sealing, "shards": check_shards, "snapshots": check_snapshots, "sum_tree": check_sums,
     "trees": check_trees,
 }  # fmt: skip
 

@@ -83,7 +83,7 @@ def test_a_broken_parser_is_found(tmp_path: Path) -> None:
         "from tests.fuzz.child import main\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT, check=False, timeout=110)
     assert done.returncode != 0
     assert b"IntegrityError" in done.stdout + done.stderr
     assert [path.name.startswith("crash-") for path in tmp_path.iterdir()] == [True]
@@ -91,7 +91,7 @@ def test_a_broken_parser_is_found(tmp_path: Path) -> None:
 
 def test_the_script_prints_a_table(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz.run", "summary", "wire-hello", "--runs=50", f"--crashes={tmp_path}"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=110)
     if not available():
         assert (done.returncode, done.stdout) == (2, "")
         return
