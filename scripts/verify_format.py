@@ -170,10 +170,17 @@ def check_chunking(vector: dict[str, Any]) -> str:
 
 
 VECTORS = {
-    "chunking": check_chunking, "heads": check_head, "keystore": check_keystore, "packs": check_pack,
-    "repository": check_repository, "sealing": check_sealing, "shards": check_shards, "snapshots": check_snapshots, "sum_tree": check_sums,
+    "chunking": check_chunking,
+    "heads": check_head,
+    "keystore": check_keystore,
+    "packs": check_pack,
+    "repository": check_repository,
+    "sealing": check_sealing,
+    "shards": check_shards,
+    "snapshots": check_snapshots,
+    "sum_tree": check_sums,
     "trees": check_trees,
-}  # fmt: skip
+}
 
 
 def check_vectors(directory: Path, names: list[str]) -> int:
