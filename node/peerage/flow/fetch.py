@@ -25,8 +25,8 @@ from peerage.shard.tree import object_tree
 from peerage.snapshot.tree import split_ids
 
 RANGE_ALIGN = 64 * KIB  # ranges are aligned so that a provider learns less of what is read
-_GAP = 256 * KIB  # ranges closer than this are read as one
-_WHOLE = 0.6  # from this share of a pack on, read all of it
+_GAP = 128 * KIB  # ranges closer than this are read as one
+_WHOLE = 0.85  # from this share of a pack on, read all of it
 _PARALLEL_RANGES = 8
 _PAUSE_S = 2.0
 _PAUSES = 5  # in the life of a Fetcher, or since it was renewed
