@@ -22,11 +22,14 @@ EXIT_INTEGRITY = 8
 
 
 def exit_code_of(result: Mapping[str, Any]) -> int:
-    """0; 8 when what was restored is not what was backed up; 4 when records wait for the chain; 3 when some files could
-    not be read (or written) in full. Of several the first in this order, which matters more; all are named either way.
+    """0; 8 when something is not, or cannot be restored as, what was backed up; 6 when packs that were to be read could
+    not be had; 4 when records wait for the chain; 3 when some files could not be read (or written) in full. Of several
+    the first in this order, which matters more; all are named either way.
     """
-    if result.get("mismatched"):
+    if result.get("mismatched") or result.get("damage"):
         return EXIT_INTEGRITY
+    if result.get("unread"):
+        return EXIT_PEERS
     if result.get("records_waiting"):
         return EXIT_RECORDS_WAIT
     if result.get("unreadable") or result.get("changed") or result.get("failed"):

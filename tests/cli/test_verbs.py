@@ -194,6 +194,18 @@ def test_schedule_run_ends_with_the_code_of_its_verb(peerage: Peerage, daemon: D
     assert daemon.asked[-1][1:] == ("schedule.run", {"name": "docs"})
 
 
+@pytest.mark.parametrize(
+    ("damage", "unread", "code"),
+    [([], [], 0), ([], [{"pack": "ab" * 32, "reason": "gone"}], 6), ([{"pack": "ab" * 32, "reason": "bad"}], [], 8)],
+)
+def test_check_says_how_it_ended(
+    peerage: Peerage, daemon: Daemon, damage: list[dict[str, str]], unread: list[dict[str, str]], code: int
+) -> None:
+    figures = dict.fromkeys(("snapshots", "trees", "packs", "degraded", "lost", "packs_read", "bytes_read"), 1)
+    daemon.result = {**figures, "damage": damage, "unread": unread}
+    assert peerage("check", "--read-data").code == code
+
+
 KEPT = {"id": "ab" * 32, "time_ns": "0", "host": "nas", "paths": ["/srv"], "bytes": 9, "tags": [], "hold": None}
 
 

@@ -149,10 +149,14 @@ async def test_what_failed_by_itself_waits_for_its_next_time(world: World) -> No
     assert world.scheduler().rows()[0]["last_ns"] == str((MONDAY + 2 * HOUR) * 10**9)
 
 
-async def test_results_have_the_codes_of_the_command_line(world: World) -> None:
-    world.jobs, world.result = [Job(do="backup", every="1h")], {"unreadable": ["x"]}
-    await world.run(60)
-    assert world.scheduler().rows()[0]["code"] == 3
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [({"unreadable": ["x"]}, 3), ({"records_waiting": ["x"]}, 4), ({"unread": ["x"]}, 6), ({"damage": ["x"]}, 8)],
+)
+async def test_results_have_the_codes_of_the_command_line(world: World, result: dict[str, Any], code: int) -> None:
+    world.jobs, world.result = [Job(do="backup", every="1h")], result
+    assert await world.run(60) == [0]
+    assert world.scheduler().rows()[0]["code"] == code
 
 
 async def test_a_verb_that_there_is_not(world: World) -> None:

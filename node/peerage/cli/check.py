@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from peerage.cli.owner import ask
+from peerage.cli.owner import ask, exit_code_of
 from peerage.cli.render import fields, size
 from peerage.cli.session import Verb, session_of
-from peerage.errors import EXIT_DONE, EXIT_INTEGRITY, EXIT_PEERS, UserError
+from peerage.errors import UserError
 
 _NAMED = 20
 
@@ -35,9 +35,7 @@ def check(ctx: click.Context, read_data: bool, subset: str) -> int:
         raise UserError("give --read-data or --read-data-subset, not both")
     result = ask(session, "check", {"read": "100%" if read_data else subset})
     session.result(result, _show)
-    if result["damage"]:
-        return EXIT_INTEGRITY
-    return EXIT_PEERS if result["unread"] else EXIT_DONE
+    return exit_code_of(result)
 
 
 def _show(result: Mapping[str, Any]) -> None:

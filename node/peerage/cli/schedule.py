@@ -34,7 +34,12 @@ def run(ctx: click.Context, name: str) -> int:
 
 def outcome(code: int) -> str:
     """An exit code in words."""
-    known = {0: "done", 3: "done, but some files could not be read", 4: "done, but records wait for the chain"}
+    known = {
+        0: "done",
+        3: "done, but some files could not be read",
+        4: "done, but records wait for the chain",
+        8: "damage was found",
+    }
     return known.get(code, f"failed (exit code {code})")
 
 

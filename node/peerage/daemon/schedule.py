@@ -17,6 +17,7 @@ import structlog
 from peerage.daemon.owner import Verb
 from peerage.errors import (
     EXIT_CHAIN,
+    EXIT_INTEGRITY,
     EXIT_INTERNAL,
     EXIT_PEERS,
     Busy,
@@ -195,11 +196,11 @@ class Scheduler:
                     log.warning("scheduled work failed", name=job.called, code=code, reason=str(error))
                 raise
             else:
-                self._ended(job, started, exit_code_of(result), "")
+                code = exit_code_of(result)
+                self._ended(job, started, code, "")
                 self._settle(job, started)
-                log.info(
-                    "scheduled work ended", name=job.called, code=exit_code_of(result), seconds=self._now() - started
-                )
+                level = log.warning if code in (EXIT_PEERS, EXIT_INTEGRITY) else log.info
+                level("scheduled work ended", name=job.called, code=code, seconds=self._now() - started)
                 return result
             finally:
                 self._running = ""
