@@ -271,6 +271,16 @@ def test_progress_is_a_line_now_and_then_without_a_terminal(capfd: pytest.Captur
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 2
     assert lines[1].startswith("backup: 10 files, 9.5 MiB, 1.0 MB/s")
+    assert "left" not in lines[1]  # nobody knows the total yet
+
+
+def test_progress_tells_the_time_left(capfd: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    with Events(lambda: now[0]) as events:
+        for second in (0, 10):
+            now[0] = float(second)
+            events.show({"event": "progress", "phase": "restore", "bytes": second * 10**6, "bytes_total": 85 * 10**6})
+    assert capfd.readouterr().err == "restore: 9.5 MiB/81.1 MiB, 1.0 MB/s, 1:15 left\n"
 
 
 def test_the_command_line_imports_little(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 LINE_EVERY_S = 5.0
+ESTIMATE_AFTER_S = 3.0  # before, the time left would be a guess
 NAME_WIDTH = 40  # characters of the current path that a bar shows
 
 
@@ -86,7 +87,17 @@ def _describe(event: dict[str, Any], elapsed_s: float) -> str:
             parts.append(rate(event["bytes"], elapsed_s))
     if event.get("bytes_sent"):
         parts.append(f"{size(event['bytes_sent'])} sent")
+    done, total = int(event.get("bytes") or 0), int(event.get("bytes_total") or 0)
+    if 0 < done < total and elapsed_s > ESTIMATE_AFTER_S:
+        parts.append(f"{_clock(elapsed_s * (total - done) / done)} left")
     return ", ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    """75 → '1:15', 3675 → '1:01:15'."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _new_bar() -> Progress:

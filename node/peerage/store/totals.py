@@ -29,11 +29,11 @@ def totals(catalogue: Path) -> dict[PackKind, Total]:
         with closing(sqlite3.connect(f"{catalogue.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as db:
             packs = db.execute(
                 "SELECT kind, COUNT(*), SUM(shard_length * (SELECT COUNT(*) FROM shards WHERE pack=no AND provider<>0))"
-                " FROM packs GROUP BY kind"
+                " FROM packs WHERE dropped=0 GROUP BY kind"
             ).fetchall()
             blobs = db.execute(
                 "SELECT p.kind, COUNT(*), SUM(c.raw_length), SUM(c.length) FROM chunks c JOIN packs p ON p.no=c.pack"
-                " GROUP BY p.kind"
+                " WHERE p.dropped=0 GROUP BY p.kind"
             ).fetchall()
     except sqlite3.Error as error:
         raise LocalFault(f"the catalogue {catalogue} cannot be read ({error})") from error
