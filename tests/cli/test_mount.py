@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from peerage.cli.mount import blocks, view
-from peerage.cli.mount.blocks import AHEAD, BLOCK, KEPT, RUN, Blocks, Handle
+from peerage.cli.mount.blocks import AHEAD, BLOCK, RUN, TOGETHER, Blocks, Handle
 from peerage.cli.mount.operations import Operations
 from peerage.cli.mount.view import View
 from peerage.errors import PeerageError
 from peerage.snapshot.tree import Entry, EntryType
 
+KEPT = 24
 ROOT, DOCS = b"r" * 32, b"d" * 32
 
 
@@ -27,6 +28,8 @@ class Source:
     def __init__(self, size: int = 0) -> None:
         self.content = random.Random(1).randbytes(size)
         self.reads: list[tuple[int, int]] = []
+        self.together: list[list[bytes]] = []
+        self.lost = b""
         self.asked: list[str] = []
         self.fail = False
         self.listed: list[dict[str, Any]] = [
@@ -76,6 +79,26 @@ class Source:
             on_data(self.content[at : min(at + 700_000, offset + length)])
         done.set_result({})
         return done
+
+    def files(self, ids: bytes, names: list[bytes], on_data: Callable[[bytes], object]) -> Future[dict[str, Any]]:
+        self.together.append(names)
+        done: Future[dict[str, Any]] = Future()
+        if self.fail:
+            done.set_exception(PeerageError("it broke off"))
+            return done
+        before_lost = names[: names.index(self.lost)] if self.lost in names else names
+        data = b"".join(len(name).to_bytes(4, "big") + name for name in before_lost)
+        on_data(data[:7])
+        on_data(data[7:])
+        if before_lost != names:
+            done.set_exception(PeerageError("it is lost"))
+        else:
+            done.set_result({})
+        return done
+
+
+def handle_of(source: Source) -> Handle:
+    return Handle((DOCS, b"f"), len(source.content), lambda _: [])
 
 
 def names(operations: Operations, path: str) -> list[str]:
@@ -149,7 +172,7 @@ def test_snapshots_come_and_go_and_so_may_the_daemon(told: list[str]) -> None:
 
 def test_reading_in_order_reads_ahead_in_few_requests() -> None:
     source = Source(30 * BLOCK + 123)
-    reader, handle = Blocks(source), Handle((DOCS, b"f"), len(source.content))
+    reader, handle = Blocks(source), handle_of(source)
     step = 128 * 1024
     got = b"".join(reader.read(handle, at, step) for at in range(0, len(source.content), step))
     assert got == source.content
@@ -161,7 +184,7 @@ def test_reading_in_order_reads_ahead_in_few_requests() -> None:
 
 def test_reading_here_and_there_does_not() -> None:
     source = Source(30 * BLOCK)
-    reader, handle = Blocks(source), Handle((DOCS, b"f"), len(source.content))
+    reader, handle = Blocks(source), handle_of(source)
     for number in (20, 3, 11, 29, 7):
         at = number * BLOCK + 100
         assert reader.read(handle, at, 5000) == source.content[at : at + 5000]
@@ -171,13 +194,15 @@ def test_reading_here_and_there_does_not() -> None:
     assert source.reads[-1] == (14, 2)
 
 
-def test_memory_is_bounded_and_a_failure_is_asked_for_again() -> None:
+def test_memory_is_bounded_and_a_failure_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "KEPT_BYTES", KEPT * BLOCK)
     source = Source((KEPT + 20) * BLOCK)
-    reader, handle = Blocks(source), Handle((DOCS, b"f"), len(source.content))
+    reader, handle = Blocks(source), handle_of(source)
     for number in range(KEPT + 20):
         reader.read(handle, number * BLOCK, 10)
         assert len(reader._blocks) <= KEPT + AHEAD
-    again, handle = Blocks(source), Handle((DOCS, b"f"), len(source.content))
+        assert reader._bytes == sum(len(f.result()) for f in reader._blocks.values())
+    again, handle = Blocks(source), handle_of(source)
     source.fail = True
     for _ in range(2):
         with pytest.raises(PeerageError, match="broke off"):
@@ -187,12 +212,12 @@ def test_memory_is_bounded_and_a_failure_is_asked_for_again() -> None:
 
 
 def test_many_readers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "KEPT", 4)
+    monkeypatch.setattr(blocks, "KEPT_BYTES", 4 * BLOCK)
     source = Source(12 * BLOCK)
     reader = Blocks(source)
 
     def all_of_it(seed: int) -> bool:
-        handle, rng = Handle((DOCS, b"f"), len(source.content)), random.Random(seed)
+        handle, rng = handle_of(source), random.Random(seed)
         for _ in range(60):
             at = rng.randrange(len(source.content))
             if reader.read(handle, at, 200_000) != source.content[at : at + 200_000]:
@@ -201,3 +226,37 @@ def test_many_readers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(all_of_it, range(8)))
+
+
+def test_small_files_come_together_once_several_are_read() -> None:
+    source = Source()
+    reader = Blocks(source)
+    listed = [b"%04d" % n for n in range(1000)]
+
+    def read(n: int, offset: int = 0) -> bytes:
+        handle = Handle((DOCS, listed[n]), 4, lambda count: listed[n + 1 : n + 1 + count])
+        return reader.read(handle, offset, 100)
+
+    assert read(500) == b"0500"
+    assert source.together == [[b"0500"]]  # one alone is read alone
+    assert [read(n) for n in range(1000)] == listed
+    assert read(7, 2) == b"07"
+    assert [len(names) for names in source.together[:5]] == [1, 4, 16, 64, TOGETHER]
+    assert sorted(name for names in source.together for name in names) == listed  # each once
+    source.together.clear()
+    reader.read(Handle((ROOT, b"a"), 1, lambda count: [b"b%d" % n for n in range(count)]), 0, 1)
+    assert len(source.together[0]) == 16  # the next directory need not begin from one
+    source.lost, reader = listed[30], Blocks(source)
+    for n in range(200):
+        if n == 30:
+            with pytest.raises(PeerageError, match="lost"):
+                read(n)
+        else:
+            assert read(n) == listed[n]  # whatever it was asked for together with
+    source.fail = True
+    other = Handle((ROOT, b"x"), 1, lambda _: [])
+    for _ in range(2):
+        with pytest.raises(PeerageError, match="broke off"):
+            reader.read(other, 0, 4)
+    source.fail = False
+    assert reader.read(other, 0, 4) == b"x"

@@ -44,7 +44,7 @@ async def serving(home: Path, context: NodeContext) -> AsyncIterator[OwnerServer
     async def snapshots(_params: dict[str, Any], _report: Report) -> dict[str, Any]:
         return {"snapshots": [shown(s) for s in summaries(context)]}
 
-    verbs = {"tree": reading.tree, "read": reading.read, "links": reading.links}
+    verbs = {"tree": reading.tree, "read": reading.read, "links": reading.links, "files": reading.files}
     server = OwnerServer(home, {"snapshots": snapshots}, verbs, {})
     await server.start()
     try:

@@ -27,6 +27,8 @@ from peerage.snapshot.tree import EntryType, split_ids
 
 _RENEW_S = 60.0  # providers that failed are asked again after so long
 _IDLE_S = 120.0
+MAX_FILES = 256  # of one request
+MAX_SMALL = 1 << 20  # bytes of each
 _BATCH_BYTES = 64 << 10  # of rows that are written together
 _BATCH_S = 0.2
 
@@ -141,6 +143,20 @@ class ReadingVerbs:
             async for data in pieces:
                 await write(data)
         return {"size": content.size}
+
+    async def files(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
+        """Several files of one directory, whole, each behind its length (u32be): small ones cost a request together."""
+        reader = self._reader()
+        ids, names = _ids(params, "ids"), strings(params, "names")
+        if len(names) > MAX_FILES:
+            raise UserError(f"{len(names)} files are too many for one request: ask for at most {MAX_FILES}")
+        for name in names:
+            content = await reader.content_at(ids, os.fsencode(name))
+            if content.size > MAX_SMALL:
+                raise UserError(f"{name} is too large to be read with others")
+            data = b"".join([piece async for piece in reader.read(content)])
+            await write(len(data).to_bytes(4, "big") + data)
+        return {}
 
     async def links(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
         """How many names each group of hard links has in a snapshot, as JSON. Walks all of it."""

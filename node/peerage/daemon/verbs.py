@@ -76,6 +76,7 @@ class Verbs:
             "preview": self._reading.preview,
             "tree": self._reading.tree,
             "read": self._reading.read,
+            "files": self._reading.files,
             "links": self._reading.links,
         }
 

@@ -76,6 +76,10 @@ class Daemon:
         params = {"ids": ids.hex(), "name": os.fsdecode(name), "offset": offset, "length": length}
         return self._data("read", params, on_data)
 
+    def files(self, ids: bytes, names: list[bytes], on_data: Callable[[bytes], object]) -> Future[dict[str, Any]]:
+        """Ask for several small files of a directory: each comes behind its length (u32be)."""
+        return self._data("files", {"ids": ids.hex(), "names": [os.fsdecode(name) for name in names]}, on_data)
+
     def _data(self, verb: str, params: dict[str, Any], on_data: Callable[[bytes], object]) -> Future[dict[str, Any]]:
         return self._begin(self._connections.data(verb, params, on_data))
 

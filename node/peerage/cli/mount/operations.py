@@ -6,11 +6,11 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from itertools import count
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from peerage.cli.mount.blocks import Blocks, Handle
+from peerage.cli.mount.blocks import SMALL, Blocks, Handle
 from peerage.cli.mount.view import Node, View
 from peerage.errors import PeerageError
 from peerage.snapshot.tree import EntryType
@@ -70,7 +70,8 @@ class Operations:
         if node.entry.type is not EntryType.FILE:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         number = next(self._numbers)
-        self._handles[number] = Handle((node.directory, node.entry.name), node.entry.size)
+        following = partial(self._view.following, node, SMALL)
+        self._handles[number] = Handle((node.directory, node.entry.name), node.entry.size, following)
         return number
 
     @_or_eio

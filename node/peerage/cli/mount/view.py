@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from threading import Lock
 from typing import Any, Protocol
 
@@ -121,6 +122,16 @@ class View:
             return [child for child in found if child is not None]
         ids = self._subtree(node)
         return [Node((*node.path, n), e, node.snapshot, ids) for n, e in self._directory(ids).items()]
+
+    def following(self, node: Node, largest: int, count: int) -> list[bytes]:
+        """The names behind a file's in its directory, of files of at most `largest` bytes. Raises PeerageError."""
+        entries = self._directory(node.directory)
+        names = iter(entries)
+        for name in names:
+            if name == node.entry.name:
+                break
+        small = (n for n in names if entries[n].type is EntryType.FILE and 0 < entries[n].size <= largest)
+        return list(islice(small, count))
 
     def attributes(self, node: Node) -> dict[str, int]:
         """As stat(2) has them; times in nanoseconds. Raises PeerageError."""
