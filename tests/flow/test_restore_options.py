@@ -301,12 +301,14 @@ async def test_the_old_file_stays_when_the_new_one_cannot_be_had(tmp_path: Path)
         await back(context, target)
         path = target / "source" / "docs" / "b.bin"
         path.write_text("an older version")
+        (target / "source" / "docs" / "extra").touch()
         for no in context.catalogue.pack_numbers():
             for shard in context.catalogue.pack(no).shards:
                 if context.catalogue.pack(no).kind == 0:
                     peers.shelves[shard.provider].objects.pop(shard.root, None)
-        result = await back(context, target, in_place=True)
+        result = await back(context, target, in_place=True, delete=True)
         assert [f["path"] for f in result.failed] == ["source/docs/b.bin"]
+        assert (target / "source" / "docs" / "extra").exists()  # who lost something may need what is there
         assert path.read_text() == "an older version"
         assert stat.S_ISREG(path.lstat().st_mode)
         assert not [n for n in names(target) if ".peerage-" in n]

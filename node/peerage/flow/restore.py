@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from peerage.errors import IntegrityError, PeerError, UserError
-from peerage.flow.context import NodeContext, Report
+from peerage.flow.context import NodeContext, Report, warn
 from peerage.flow.fetch import BlobCache, Fetcher, gather_all
 from peerage.flow.files import Layout
 from peerage.flow.selection import NOTHING, Selection, walk
@@ -140,7 +140,10 @@ async def restore(
         await running
         selection.check()
         if options.delete and isinstance(restorer, Replacer):
-            await _delete_others(context, cache, snapshot, selection, restorer)
+            if work.lost:
+                warn(report, "nothing was deleted, since some files could not be restored")
+            else:
+                await _delete_others(context, cache, snapshot, selection, restorer)
         await context.in_worker(restorer.finish)
     finally:
         reporter.cancel()
@@ -201,6 +204,7 @@ class _Work:
         self._groups: set[int] = set()
         self.files = 0
         self.bytes = 0
+        self.lost = 0  # files, or packs of them, that could not be had
         self.kept = 0
         self.verified = 0
         self.mismatched = 0
@@ -237,6 +241,7 @@ class _Work:
             self.kept += 1
             return
         if fault:
+            self.lost += 1
             self._restorer.give_up(handle, fault)
             return
         batch.files.append(handle)
@@ -279,6 +284,7 @@ class _Work:
                     await self._fetcher.read(record, sorted(places, key=lambda b: b.offset), sink)
                 except (IntegrityError, PeerError) as error:
                     # The rest of the tree is worth having on its own.
+                    self.lost += 1
                     for handle in {place[0] for at in places.values() for place in at}:
                         self._restorer.give_up(handle, f"was not restored: {error}")
 
