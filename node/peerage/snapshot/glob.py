@@ -19,7 +19,7 @@ MAX_GLOBS = 1000
 
 
 class Glob:
-    """One pattern, matched name by name, so that a walk can leave out what no name below could match."""
+    """One pattern, matched name by name, so that a walk can leave out what no name below could match. Thread-safe."""
 
     def __init__(self, pattern: str, ignore_case: bool = False) -> None:
         """Raises UserError for a pattern without a name in it."""
@@ -45,9 +45,11 @@ class Glob:
         known = self._states.get(path)
         if known is not None:
             return known
-        done = len(path) - 1 if path and path[:-1] in self._states else 0
-        state = self._states[path[:done]] if done else self._skip({0})
-        for name in path[done:]:
+        state = self._states.get(path[:-1])
+        left = path[-1:] if state is not None else path
+        if state is None:
+            state = self._skip({0})
+        for name in left:
             text = os.fsdecode(name)
             after: set[int] = set()
             for at in state:
