@@ -143,7 +143,7 @@ def test_a_configuration_that_is_not_text(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not UTF-8"):
         home.config()
     home.policy.write_bytes(b"[give]\n# \xe9\n")
-    with pytest.raises(UserError, match="policy.toml is not UTF-8"):
+    with pytest.raises(UserError, match=r"policy\.toml is not UTF-8"):
         home.read_text(home.policy)
 
 
