@@ -1,8 +1,8 @@
 """After the stripes: index, head, revisions, anchor. What the chain cannot take now is queued and sent later, once.
 
 The order is the guarantee. Stripes and index packs are stored before the head that names them, the head is stored
-with the providers before the revisions that hold it are co-signed, and the anchor comes last: so whatever is anchored
-can be restored.
+with the providers before the revisions that hold it are co-signed, and the anchor is sent when they are: so whatever is
+anchored can be restored.
 """
 
 from __future__ import annotations
@@ -152,26 +152,40 @@ async def record(context: NodeContext, report: Report) -> list[str]:
         busy = {r.agreement for r in context.catalogue.queued_revisions()}
         ids = busy | set(context.catalogue.agreements_to_revise())
         results = await asyncio.gather(*(_revise(context, agreements[id], report) for id in ids if id in agreements))
-        waiting.extend(r for r in results if r)
-        waiting.extend(await _anchor(context))
+        waiting.extend(r for r in results if isinstance(r, str))
+        # Co-signed is as good as recorded for whoever must keep it: the anchor need not wait for another block.
+        submitted = [_submitted(context, r, agreements[r.agreement]) for r in results if isinstance(r, QueuedRevision)]
+        for late in await asyncio.gather(_anchor(context), *submitted):
+            waiting.extend(late)
         return waiting
 
 
-async def _revise(context: NodeContext, agreement: LocalAgreement, report: Report) -> str:
-    """Bring one agreement's record up to date; returns what waits for the chain, or an empty string."""
+async def _revise(context: NodeContext, agreement: LocalAgreement, report: Report) -> QueuedRevision | str | None:
+    """Record what is queued for one agreement and co-sign what is new: the revision to record, or what waits for the
+    chain, or None."""
     try:
         for queued in context.catalogue.queued_revisions():
             if queued.agreement == agreement.id:
                 await submit(context, queued)
         info = await _refresh(context, agreement)
-        queued_new = await _cosign(context, info) if info.is_live else None
-        if queued_new is not None:
-            await submit(context, queued_new)
+        return await _cosign(context, info) if info.is_live else None
     except PeerError as error:
         warn(report, f"member {agreement.provider} did not co-sign: {error}")
     except ChainUnavailable:
-        return f"a revision of the agreement with member {agreement.provider}"
-    return ""
+        return _waits(agreement)
+    return None
+
+
+async def _submitted(context: NodeContext, queued: QueuedRevision, agreement: LocalAgreement) -> list[str]:
+    try:
+        await submit(context, queued)
+    except ChainUnavailable:
+        return [_waits(agreement)]
+    return []
+
+
+def _waits(agreement: LocalAgreement) -> str:
+    return f"a revision of the agreement with member {agreement.provider}"
 
 
 async def _refresh(context: NodeContext, agreement: LocalAgreement) -> AgreementInfo:
