@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from peerage.errors import UserError
@@ -20,7 +20,7 @@ from peerage.flow.publish import publish
 from peerage.flow.room import Room
 from peerage.flow.stream import Stream, StreamArchiver
 from peerage.flow.stripe import StripeWriter
-from peerage.model import BlobKind, PackKind
+from peerage.model import BlobKind, ChunkId, PackKind
 from peerage.snapshot.snapshot import (
     MAX_TAGS,
     MAX_TEXT,
@@ -33,6 +33,7 @@ from peerage.source.select import Selector
 
 LANES = max(3, min(8, (os.cpu_count() or 2) + 1))
 _SCAN_WAIT_S = 3.0
+_SCAN_LATER_S = 1.0
 _REPORT_EVERY_S = 0.5
 
 
@@ -90,10 +91,14 @@ async def backup(
         check_paths(paths)
     scan = Scan()
     to_scan = paths if options.stream is None else []
-    scanning = asyncio.create_task(context.in_worker(scan_paths, to_scan, scan, options.selector))
     room = Room(context, report)
+    # A first backup asks for room by what is to come; a later one has some, and counts only if it takes a while.
+    first = not any(a.live for a in context.catalogue.agreements())
+    scanning = asyncio.create_task(
+        _scan(context, to_scan, scan, options.selector, room, 0.0 if first else _SCAN_LATER_S)
+    )
     # Files are read while agreements are still being opened: the first pack waits for them, the reading does not.
-    opening = asyncio.create_task(_open(room, scanning, scan))
+    opening = asyncio.create_task(_open(room, scanning, scan, _SCAN_WAIT_S if first else 0.0))
     stripes = StripeWriter(context, room, report, opening)
     progress = Progress()
     reporter = asyncio.create_task(_report(report, "backup", progress, scan, stripes))
@@ -115,21 +120,21 @@ async def backup(
                 options.selector,
             )
         )
-        subtree, prefix = await _archive(context, paths, archiver, data, meta, opening)
-        snapshot = Snapshot(
-            time_ns=context.clock_ns(),
-            host=options.host,
-            paths=list(paths),
-            prefix=prefix,
-            subtree=subtree,
-            files=progress.files,
-            directories=progress.directories,
-            bytes=progress.size,
-            tags=list(options.tags),
-        )
-        last = open_outlet(context, PackKind.META, stripes)
-        snapshot_id = await context.in_worker(last.packer.store, BlobKind.SNAPSHOT, encode_snapshot(snapshot))
-        await last.drain(context)
+
+        def describe(subtree: bytes, prefix: bytes) -> Snapshot:
+            return Snapshot(
+                time_ns=context.clock_ns(),
+                host=options.host,
+                paths=list(paths),
+                prefix=prefix,
+                subtree=subtree,
+                files=progress.files,
+                directories=progress.directories,
+                bytes=progress.size,
+                tags=list(options.tags),
+            )
+
+        snapshot, snapshot_id = await _archive(context, paths, archiver, data, meta, opening, describe)
         context.catalogue.end_run(run)
         context.catalogue.add_snapshot(snapshot_id, encode_summary(summary_of(snapshot, snapshot_id)))
         report({"event": "progress", "phase": "records", "files": progress.files, "bytes": progress.size})
@@ -157,9 +162,19 @@ async def backup(
     )
 
 
-async def _open(room: Room, scanning: asyncio.Future[None], scan: Scan) -> None:
+async def _scan(
+    context: NodeContext, paths: Sequence[bytes], scan: Scan, selector: Selector, room: Room, later_s: float
+) -> None:
+    """Count what is to come, for those who watch and for agreements that turn out to be needed."""
+    await asyncio.sleep(later_s)
+    await context.in_worker(scan_paths, paths, scan, selector)
+    if paths:
+        room.expect(scan.bytes)
+
+
+async def _open(room: Room, scanning: asyncio.Future[None], scan: Scan, wait_s: float) -> None:
     """Open the room once it is known how much is to come, or after a while in any case."""
-    await asyncio.wait([scanning], timeout=_SCAN_WAIT_S)
+    await asyncio.wait([scanning], timeout=wait_s)
     await room.open(scan.bytes)
 
 
@@ -184,7 +199,9 @@ async def _archive(
     data: Outlet,
     meta: Outlet,
     opening: asyncio.Task[None],
-) -> tuple[bytes, bytes]:
+    describe: Callable[[bytes, bytes], Snapshot],
+) -> tuple[Snapshot, ChunkId]:
+    """Store all under `paths`, and the snapshot of it, which `describe` makes of the root tree and the prefix."""
     data.on_error.append(archiver)
     meta.on_error.append(archiver)
     walking = asyncio.create_task(asyncio.to_thread(archiver.run, paths))
@@ -192,7 +209,8 @@ async def _archive(
         # Too few providers is said at once, not when the first pack is full.
         await asyncio.wait({walking, opening}, return_when=asyncio.FIRST_EXCEPTION)
         await opening
-        subtree, prefix = await asyncio.shield(walking)
+        snapshot = describe(*await asyncio.shield(walking))
+        id = await context.in_worker(meta.packer.store, BlobKind.SNAPSHOT, encode_snapshot(snapshot))
         await data.drain(context)
         await meta.drain(context)
     except BaseException:
@@ -205,7 +223,7 @@ async def _archive(
             if outlet.error is not None:
                 raise outlet.error from None
         raise
-    return subtree, prefix
+    return snapshot, id
 
 
 async def _report(report: Report, phase: str, progress: Progress, scan: Scan, stripes: StripeWriter) -> None:

@@ -11,11 +11,14 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from types import TracebackType
 
 from peerage.errors import IntegrityError, LocalFault
-from peerage.model import AgreementId, ShardRoot
+from peerage.model import MIB, AgreementId, ShardRoot
+from peerage.seal.memory import zeroed
+from peerage.source.direct import LEAST
+from peerage.source.stream import DataStream
 from peerage.store.refusals import DiskFull
 
 __all__ = ["ObjectFiles", "ObjectReader", "disk_error", "fsync_directory"]
@@ -23,6 +26,8 @@ __all__ = ["ObjectFiles", "ObjectReader", "disk_error", "fsync_directory"]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _INCOMING = "incoming"
 _HEX_NAME = 64
+_SCRATCH = MIB  # for each thread
+_local = local()
 
 
 def disk_error(error: OSError) -> LocalFault:
@@ -55,16 +60,27 @@ class ObjectReader:
         return self._fd
 
     def read(self, offset: int, length: int) -> bytes:
-        """Exactly these bytes. Raises ValueError outside the object, IntegrityError if the file does not give them."""
+        """Exactly these bytes; one thread at a time. Large pieces that are not in the page cache stay out of it.
+
+        Raises ValueError outside the object, IntegrityError if the file does not give them.
+        """
         if offset < 0 or length < 0 or offset + length > self.size:
             raise ValueError(f"range {offset}+{length} lies outside the object's {self.size} bytes")
         try:
-            data = os.pread(self._fd, length, offset)
+            data = (
+                self._read_large(offset, length) if LEAST <= length <= _SCRATCH else os.pread(self._fd, length, offset)
+            )
         except OSError as error:
             raise IntegrityError(f"object {self.root.hex()[:16]} cannot be read: {error.strerror}") from error
         if len(data) != length:
             raise IntegrityError(f"object {self.root.hex()[:16]} ends before byte {offset + length}")
         return data
+
+    def _read_large(self, offset: int, length: int) -> bytes:
+        scratch: memoryview | None = getattr(_local, "scratch", None)
+        if scratch is None:
+            scratch = _local.scratch = zeroed(_SCRATCH)
+        return bytes(scratch[: DataStream(self._fd, [(offset, length)]).readinto(scratch[:length])])
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1
