@@ -72,7 +72,7 @@ def lines(title: str, x_label: str, y_label: str, series: Sequence[Line]) -> str
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>' for x, y in at]
-        parts.append(_text(right, top + 18 * number, line.label, 13, anchor="end", colour=colour))
+        parts.append(_text(96, top + 16 + 18 * number, line.label, 13, colour=colour))
     return "\n".join([*parts, "</svg>\n"])
 
 
