@@ -57,7 +57,7 @@ def make_many(directory: Path, files: int) -> None:
 
 def make_flat(directory: Path, files: int) -> None:
     """One directory of `files` entries."""
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     for number in range(files):
         (directory / f"entry-{number:07}").write_bytes(b"%d\n" % number)
 

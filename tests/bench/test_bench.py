@@ -93,3 +93,16 @@ def test_a_small_run_writes_figures_and_a_chart(tmp_path: Path) -> None:
     assert ("restic" in report["tools"]) == (shutil.which("restic") is not None)
     ElementTree.parse(tmp_path / "out" / "chart.svg")
     assert [p.name for p in tmp_path.iterdir()] == ["out"], "nothing is left behind"
+
+
+@pytest.mark.devnet
+@pytest.mark.timeout(300)
+def test_a_small_scale_run_ends_with_a_recovery(tmp_path: Path) -> None:
+    command = [sys.executable, SCRIPTS / "benchmarks" / "main.py", "scale", "--files", "300,600", "--directory", "0"]
+    more = ["--big-file", "0", "--out", tmp_path / "out", "--work", tmp_path]
+    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = json.loads((tmp_path / "out" / "scale.json").read_text())
+    assert [row["files"] for row in rows] == [300, 600]
+    assert [("first_byte_s" in row) for row in rows] == [False, True]
+    ElementTree.parse(tmp_path / "out" / "scale.svg")
