@@ -89,6 +89,8 @@ def cli(taker: Taker, *arguments: str, stdin: Any = subprocess.PIPE) -> subproce
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Tests that run in the background of a shell would hand down an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
