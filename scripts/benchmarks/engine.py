@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from chart import Bar, bars
-from meter import Failed, Reading
+from meter import Failed, Reading, need_room
 from tools import Borg, Peerage, Restic, Tahoe, Tool
 
 from trees import PART, PART_SHARE, evict, largest_near, make_tree, measure_tree
@@ -36,7 +36,7 @@ def measure(options: argparse.Namespace, work: Path) -> None:
     tools = _available(options)
     tree, part, part_size = _tree(options, work)
     files, size = measure_tree(tree)
-    _need_room(work, size)
+    need_room(work, int(size * 3.5))
     single = work / "single.bin"
     single.write_bytes(os.urandom(options.single))
     readings: Readings = defaultdict(lambda: defaultdict(list))
@@ -85,17 +85,10 @@ def _tree(options: argparse.Namespace, work: Path) -> tuple[Path, Path, int]:
         if not tree.is_dir():
             raise Failed(f"{options.path} is no directory")
         return tree, *largest_near(tree, PART_SHARE)
-    _need_room(work, options.size)
+    need_room(work, int(options.size * 3.5))
     print(f"bench: making a tree of {options.files} files, {options.size >> 20} MiB", file=sys.stderr)
     make_tree(work / "tree", options.size, options.files)
     return work / "tree", work / "tree" / PART, (work / "tree" / PART).stat().st_size
-
-
-def _need_room(work: Path, size: int) -> None:
-    needed = int(size * 3.5) + (2 << 30)
-    free = shutil.disk_usage(work).free
-    if free < needed:
-        raise Failed(f"{work} has {free >> 30} GiB free and {needed >> 30} are needed: name another with --work")
 
 
 def _tree_round(

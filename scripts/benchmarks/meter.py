@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -27,6 +28,14 @@ class Reading:
 
 class Failed(Exception):
     """A tool that was to be measured failed."""
+
+
+def need_room(work: Path, needed: int) -> None:
+    """Raises Failed unless `needed` bytes, and 2 GiB besides, are free."""
+    needed += 2 << 30
+    free = shutil.disk_usage(work).free
+    if free < needed:
+        raise Failed(f"{work} has {free >> 30} GiB free and {needed >> 30} are needed: name another with --work")
 
 
 def run(command: Sequence[str | Path], environment: dict[str, str] | None = None, cwd: Path | None = None) -> Reading:

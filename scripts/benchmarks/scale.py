@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chart import Line, lines
-from meter import Failed, Reading
+from meter import Failed, Reading, need_room
 from tools import Peerage, User
 
 from trees import make_big, make_flat, make_many, measure_tree
@@ -29,7 +29,7 @@ def measure(options: argparse.Namespace, work: Path) -> None:
     if options.directory:
         cases.append((f"one directory of {options.directory:,}", lambda path: make_flat(path, options.directory)))
     if options.big_file:
-        _need_room(work, options.big_file)
+        need_room(work, options.big_file * 2)
         cases.append(
             (f"one file of {options.big_file / 1e9:.1f} GB", lambda path: make_big(path / "big", options.big_file))
         )
@@ -45,13 +45,6 @@ def measure(options: argparse.Namespace, work: Path) -> None:
         shutil.rmtree(tree)
         _write(options.out, rows)
     _show(rows)
-
-
-def _need_room(work: Path, size: int) -> None:
-    needed = int(size * 2) + (2 << 30)
-    free = shutil.disk_usage(work).free
-    if free < needed:
-        raise Failed(f"{work} has {free >> 30} GiB free and {needed >> 30} are needed: name another with --work")
 
 
 def _case(tree: Path, work: Path, name: str, recover: bool, found: dict[str, Any]) -> None:

@@ -107,7 +107,23 @@ class Peerage:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-class Restic:
+class _Local:
+    """A repository in one directory of this machine."""
+
+    work: Path
+    repository: Path
+
+    def store(self) -> list[Path]:
+        return [self.repository]
+
+    def stored(self) -> dict[str, float]:
+        return {"before": size_of(self.repository)}
+
+    def end(self) -> None:
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+class Restic(_Local):
     """One local repository, defaults, its own cache."""
 
     name = "restic"
@@ -129,20 +145,11 @@ class Restic:
     def partial(self, file: Path, target: Path) -> Reading:
         return self._run("restore", "latest", "--target", target, "--include", file)
 
-    def store(self) -> list[Path]:
-        return [self.repository]
-
-    def stored(self) -> dict[str, float]:
-        return {"before": size_of(self.repository)}
-
     def _run(self, *command: str | Path) -> Reading:
         return run(["restic", "--quiet", "--repo", self.repository, *command], self._environment)
 
-    def end(self) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
 
-
-class Borg:
+class Borg(_Local):
     """One local repository, repokey encryption, defaults (lz4)."""
 
     name = "borg"
@@ -173,15 +180,6 @@ class Borg:
         target.mkdir(parents=True, exist_ok=True)
         inside = str(file).lstrip("/")
         return run(["borg", "extract", f"{self.repository}::{self._count}", inside], self._environment, target)
-
-    def store(self) -> list[Path]:
-        return [self.repository]
-
-    def stored(self) -> dict[str, float]:
-        return {"before": size_of(self.repository)}
-
-    def end(self) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
 
 
 class Tahoe:

@@ -12,7 +12,7 @@ from tests.flow.network import network
 
 from peerage.chunk.cut import WINDOW
 from peerage.errors import PeerageError, TooFewProviders, UserError
-from peerage.flow import stream
+from peerage.flow import packer
 from peerage.flow.backup import BackupOptions, backup
 from peerage.flow.context import NodeContext, silent
 from peerage.flow.restore import restore
@@ -57,7 +57,7 @@ async def test_a_stream_comes_back_as_a_file(tmp_path: Path, size: int) -> None:
 
 async def test_long_content_has_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
-    monkeypatch.setattr(stream, "DIRECT_LIMIT", 3)
+    monkeypatch.setattr(packer, "DIRECT_LIMIT", 3)
     monkeypatch.setattr(tree, "IDS_PER_LIST", 2)
     data = random.Random(7).randbytes(12 * MIB)
     with network(tmp_path) as (context, _, _):

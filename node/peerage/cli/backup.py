@@ -11,12 +11,10 @@ import click
 
 from peerage.cli.feed import output_of, standard_input
 from peerage.cli.owner import ask, exit_code_of, feed
-from peerage.cli.render import fields, rate, size
+from peerage.cli.render import fields, rate, size, warn_of
 from peerage.cli.session import Verb, session_of
 from peerage.errors import UserError
 from peerage.store.config_tables import parse_rate
-
-NAMED_UNREADABLE = 20  # files named for people; --json has all of them
 
 
 def _rate(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -141,11 +139,7 @@ def _show(result: Mapping[str, Any]) -> None:
 
 
 def _show_unreadable(result: Mapping[str, Any]) -> None:
-    unreadable = result.get("unreadable") or []
-    for entry in unreadable[:NAMED_UNREADABLE]:
-        click.echo(f"not read: {_named(entry)}", err=True)
-    if len(unreadable) > NAMED_UNREADABLE:
-        click.echo(f"not read: {len(unreadable) - NAMED_UNREADABLE} more; --json names them all", err=True)
+    warn_of("not read", result.get("unreadable") or [], _named)
 
 
 def _lines(file: Path) -> list[str]:

@@ -8,11 +8,9 @@ from typing import Any
 import click
 
 from peerage.cli.owner import ask, exit_code_of
-from peerage.cli.render import fields, size
+from peerage.cli.render import fields, size, warn_of
 from peerage.cli.session import Verb, session_of
 from peerage.errors import UserError
-
-_NAMED = 20
 
 
 @click.command(cls=Verb)
@@ -50,9 +48,10 @@ def _show(result: Mapping[str, Any]) -> None:
             ("damage", len(result["damage"]) or "none"),
         ]
     )
-    for word, entries in (("damaged", result["damage"]), ("not read", result["unread"])):
-        for entry in entries[:_NAMED]:
-            where = f"pack {entry['pack'][:16]}" if "pack" in entry else f"{entry['snapshot'][:16]} {entry['path']}"
-            click.echo(f"{word}: {where}: {entry['reason']}", err=True)
-        if len(entries) > _NAMED:
-            click.echo(f"{word}: {len(entries) - _NAMED} more; --json names them all", err=True)
+    warn_of("damaged", result["damage"], _named)
+    warn_of("not read", result["unread"], _named)
+
+
+def _named(entry: Mapping[str, str]) -> str:
+    where = f"pack {entry['pack'][:16]}" if "pack" in entry else f"{entry['snapshot'][:16]} {entry['path']}"
+    return f"{where}: {entry['reason']}"

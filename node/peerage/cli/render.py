@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import click
 
+T = TypeVar("T")
+NAMED = 20
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -48,6 +50,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, err: bool = 
             for cell, width, column in zip(row, widths, columns, strict=True)
         )
         click.echo(line.rstrip(), err=err)
+
+
+def warn_of(word: str, entries: Sequence[T], shown: Callable[[T], str]) -> None:
+    """Name the first NAMED entries on stderr, a line each behind `word`, and say how many more there are."""
+    for entry in entries[:NAMED]:
+        click.echo(f"{word}: {shown(entry)}", err=True)
+    if len(entries) > NAMED:
+        click.echo(f"{word}: {len(entries) - NAMED} more; --json names them all", err=True)
 
 
 def fields(pairs: Iterable[tuple[str, Any]]) -> None:

@@ -41,6 +41,7 @@ from peerage.net.throttle import Throttle
 from peerage.net.tls import TlsIdentity
 from peerage.seal.keys import KeyRing
 from peerage.store.catalogue import Catalogue
+from peerage.store.database import remove_journals
 from peerage.store.home import Home
 from peerage.store.objects import ObjectStore
 from peerage_chain import typed
@@ -199,8 +200,7 @@ class Node:
         except LocalFault as error:
             aside = path.with_suffix(f".damaged-{time.time_ns()}")
             log.error("the catalogue is damaged: making it anew from the peers", reason=str(error), kept_as=str(aside))
-            for suffix in ("-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            remove_journals(path)
             path.rename(aside)
             return Catalogue(path)
 

@@ -21,7 +21,7 @@ from peerage.flow.packer import Packer
 from peerage.flow.plan import Plan, PlanNode
 from peerage.flow.progress import Progress
 from peerage.model import BlobKind, ChunkId
-from peerage.snapshot.tree import DIRECT_LIMIT, Entry, EntryType, encode_content, encode_tree
+from peerage.snapshot.tree import Entry, EntryType, encode_tree
 from peerage.source import read as source
 from peerage.source.select import Selector
 from peerage.source.stream import is_sparse
@@ -231,8 +231,7 @@ class Archiver:
     def _unchanged(self, found: Found, dir_fd: int, name: bytes) -> bool:
         """Whether the catalogue knows this file as it is now; then its entry gets the content."""
         known, st = self._catalogue.file_state(found.path), found.before
-        now = (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev)
-        if known is None or known[:5] != now or known.run in self._untrusted:
+        if known is None or not known.is_current(source.facts(st), self._untrusted):
             return False
         entry = found.entry
         if is_sparse(st):
@@ -291,10 +290,7 @@ class Archiver:
         changed = stored.after != source.facts(file.before)
         if changed:
             self._progress.changed.append(file.path)
-        entry.content, entry.depth = b"".join(ids), 0
-        if len(ids) > DIRECT_LIMIT:
-            lists = [self._meta.store(BlobKind.TREE, piece) for piece in encode_content(ids)]
-            entry.content, entry.depth = b"".join(lists), 1
+        entry.content, entry.depth = self._meta.store_content(ids)
         if not changed and file.before.st_ctime_ns < stored.started_ns - _RACY_NS:
             state = FileState(*stored.after, entry.depth, entry.content, self._run)
             with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 from threading import BoundedSemaphore
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 from peerage.flow.context import NodeContext
 from peerage.flow.packer import Packer
 from peerage.flow.stripe import StripeWriter
-from peerage.model import PackKind, PackRecord
+from peerage.model import ChunkId, PackKind, PackRecord
 from peerage.pack.writer import PackWriter
 
 PACKS_IN_FLIGHT = 3
@@ -70,7 +71,10 @@ class Outlet:
             future.cancel()
 
 
-def open_outlet(context: NodeContext, kind: PackKind, stripes: StripeWriter) -> Outlet:
+def open_outlet(
+    context: NodeContext, kind: PackKind, stripes: StripeWriter, known: Callable[[ChunkId], bool] | None = None
+) -> Outlet:
+    """known: what need not be stored; by default, what the catalogue has."""
     outlet = Outlet(stripes)
-    outlet.packer = Packer(context.key, kind, context.catalogue.has_chunk, outlet.emit, context.entropy)
+    outlet.packer = Packer(context.key, kind, known or context.catalogue.has_chunk, outlet.emit, context.entropy)
     return outlet

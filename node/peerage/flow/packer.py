@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from peerage.errors import LocalFault
 from peerage.model import BlobKind, ChunkId, PackKind
@@ -11,6 +11,7 @@ from peerage.pack.writer import PackWriter
 from peerage.ports import Buffer
 from peerage.seal.blob import compress
 from peerage.seal.keys import RepositoryKey
+from peerage.snapshot.tree import DIRECT_LIMIT, encode_content
 
 
 class Packer:
@@ -44,6 +45,12 @@ class Packer:
         if self._claim(id):
             self._add(id, kind, len(raw), compress(raw))
         return id
+
+    def store_content(self, ids: Sequence[ChunkId]) -> tuple[bytes, int]:
+        """(content, depth) of a file's entry; the lists of a file of very many chunks are stored as blobs here."""
+        if len(ids) <= DIRECT_LIMIT:
+            return b"".join(ids), 0
+        return b"".join(self.store(BlobKind.TREE, piece) for piece in encode_content(ids)), 1
 
     def store_payload(self, kind: BlobKind, id: ChunkId, raw_length: int, payload: Buffer | None) -> None:
         """Store what compress() made of a plaintext elsewhere, unless it is stored already; consumed on return.

@@ -61,7 +61,7 @@ def _preview(context: NodeContext, paths: Sequence[bytes], options: BackupOption
         if known is None:
             result.new_files += 1
             result.new_bytes += st.st_size
-        elif known[:5] != facts(st) or known.run in untrusted:
+        elif not known.is_current(facts(st), untrusted):
             result.changed_files += 1
             result.changed_bytes += st.st_size
         else:

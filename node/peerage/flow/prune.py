@@ -166,10 +166,8 @@ async def _rewrite(
     context: NodeContext, fetcher: Fetcher, packs: list[Pack], needed: Blobs, stripes: StripeWriter, report: Report
 ) -> None:
     """Store the needed blobs of these packs in new ones; the catalogue then finds them there."""
-    outlets = {kind: open_outlet(context, kind, stripes) for kind in (PackKind.DATA, PackKind.META)}
-    for kind, outlet in outlets.items():
-        # What is stored already is just what is to be stored again.
-        outlet.packer = Packer(context.key, kind, lambda _: False, outlet.emit, context.entropy)
+    # What is stored already is just what is to be stored again.
+    outlets = {kind: open_outlet(context, kind, stripes, lambda _: False) for kind in (PackKind.DATA, PackKind.META)}
     done, total = 0, sum(p.needed for p in packs)
     try:
         for pack in packs:

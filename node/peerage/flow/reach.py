@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from peerage.errors import IntegrityError, TooFewShards
 from peerage.flow.context import NodeContext, Report
@@ -11,6 +13,8 @@ from peerage.flow.snapshots import entries_of, load, summaries
 from peerage.model import ChunkId
 from peerage.snapshot.snapshot import SnapshotSummary
 from peerage.snapshot.tree import Entry, EntryType, split_ids
+
+T = TypeVar("T")
 
 
 class Blobs:
@@ -73,12 +77,8 @@ class _Walk:
         self._in = summary.id.hex()
         if not self._mark(ChunkId(summary.id), b""):
             return
-        try:
-            snapshot = await load(self._cache, summary.id)
-        except TooFewShards:
-            raise
-        except IntegrityError as error:
-            self._damaged(b"", str(error))
+        snapshot = await self._read(b"", load(self._cache, summary.id))
+        if snapshot is None:
             return
         stack = [(b"", snapshot.subtree)]
         while stack:
@@ -87,14 +87,7 @@ class _Walk:
             if not any([self._mark(id, path) for id in split_ids(subtree)]):
                 continue
             self.found.trees += 1
-            try:
-                entries = await entries_of(self._cache, subtree)
-            except TooFewShards:
-                raise
-            except IntegrityError as error:
-                self._damaged(path, str(error))
-                continue
-            for entry in entries:
+            for entry in await self._read(path, entries_of(self._cache, subtree)) or ():
                 if entry.type is EntryType.DIRECTORY:
                     stack.append((path + b"/" + entry.name, entry.subtree))
                 elif entry.content:
@@ -103,15 +96,21 @@ class _Walk:
     async def _file(self, path: bytes, entry: Entry) -> None:
         for id in split_ids(entry.content):
             if self._mark(id, path) and entry.depth:
-                try:
-                    inner = split_ids(await self._cache.get(id))
-                except TooFewShards:
-                    raise
-                except IntegrityError as error:
-                    self._damaged(path, str(error))
-                    continue
-                for one in inner:
-                    self._mark(one, path)
+                for inner in await self._read(path, self._ids(id)) or ():
+                    self._mark(inner, path)
+
+    async def _ids(self, id: ChunkId) -> list[ChunkId]:
+        return split_ids(await self._cache.get(id))
+
+    async def _read(self, path: bytes, reading: Awaitable[T]) -> T | None:
+        """What is read, or None when it is damaged; that it cannot be had now is another matter, and raised."""
+        try:
+            return await reading
+        except TooFewShards:
+            raise
+        except IntegrityError as error:
+            self._damaged(path, str(error))
+            return None
 
     def _mark(self, id: ChunkId, path: bytes) -> bool:
         """Whether the blob is there, and seen for the first time."""

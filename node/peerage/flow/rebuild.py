@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from peerage.errors import Busy, UserError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.recover import find_head, rebuild
 from peerage.store.catalogue import Catalogue
+from peerage.store.database import remove_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ async def rebuild_catalogue(context: NodeContext, report: Report) -> RebuildResu
         raise UserError("nothing was ever backed up on this chain: there is no catalogue to rebuild")
     member = next(m for m in await ledger.roster() if m.id == context.member)
     path = context.catalogue.path.with_suffix(".rebuilding")
-    _remove(path)
+    remove_database(path)
     fresh = Catalogue(path)
     try:
         found = await find_head(
@@ -55,7 +55,7 @@ async def rebuild_catalogue(context: NodeContext, report: Report) -> RebuildResu
     async with context.publishing:
         newest = context.catalogue.newest_head()
         if newest is not None and newest[0] > result.head:
-            _remove(path)
+            remove_database(path)
             raise Busy(f"head {newest[0]} was made meanwhile (by a hold or a forget): rebuild again")
         context.catalogue.replace_by(path)
     return result
@@ -66,8 +66,3 @@ async def is_lost(context: NodeContext) -> bool:
     if context.catalogue.newest_head() is not None:
         return False
     return (await context.ledger.anchor_of(context.member, context.repository)).number > 0
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)

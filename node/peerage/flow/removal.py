@@ -50,7 +50,7 @@ async def announce_removals(context: NodeContext, report: Report) -> Announced:
                 garbage = await context.in_worker(garbage_of, context, agreement.id, heads)
                 if garbage:
                     await _announce(context, agreement, garbage, report)
-    return announced(context)
+    return await context.in_worker(announced, context)
 
 
 def announced(context: NodeContext) -> Announced:
@@ -108,9 +108,12 @@ async def carry_out_removals(context: NodeContext, report: Report) -> int:
 
     An object that is needed again by now saves itself and all that was announced with it, until the next prune.
     """
+    if not context.catalogue.removals():
+        return 0
     removed = 0
     async with context.publishing:
         now = (await context.ledger.now()).epoch
+        heads = [head_root(body) for body in context.catalogue.heads()]
         agreements = {a.id: a for a in context.catalogue.agreements()}
         queued = {r.agreement for r in context.catalogue.queued_revisions()}
         for removal in context.catalogue.removals():
@@ -119,7 +122,7 @@ async def carry_out_removals(context: NodeContext, report: Report) -> int:
                 context.catalogue.drop_removal(removal.agreement)
             elif removal.ready <= now and removal.agreement not in queued:
                 try:
-                    removed += await _carry_out(context, agreement, removal, report)
+                    removed += await _carry_out(context, agreement, removal, heads, report)
                 except ChainUnavailable:
                     raise
                 except (PeerError, IntegrityError, Reverted) as error:
@@ -127,9 +130,10 @@ async def carry_out_removals(context: NodeContext, report: Report) -> int:
     return removed
 
 
-async def _carry_out(context: NodeContext, agreement: LocalAgreement, removal: LocalRemoval, report: Report) -> int:
+async def _carry_out(
+    context: NodeContext, agreement: LocalAgreement, removal: LocalRemoval, heads: list[ShardRoot], report: Report
+) -> int:
     catalogue = context.catalogue
-    heads = [head_root(body) for body in catalogue.heads()]
     unneeded = {o.root for o in await context.in_worker(catalogue.unreferenced, agreement.id, heads)}
     shown = await context.ledger.removal_of(agreement.id)
     if shown is None or not unneeded.issuperset(removal.roots):

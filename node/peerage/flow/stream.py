@@ -15,7 +15,7 @@ from peerage.errors import PeerageError, UserError
 from peerage.flow.packer import Packer
 from peerage.flow.progress import Progress
 from peerage.model import BlobKind, ChunkId
-from peerage.snapshot.tree import DIRECT_LIMIT, Entry, EntryType, encode_content, encode_tree
+from peerage.snapshot.tree import Entry, EntryType, encode_tree
 from peerage.source.owners import group_name, user_name
 
 SEALERS = 3
@@ -72,10 +72,7 @@ class StreamArchiver:
                 if len(storing) >= _AHEAD:
                     ids.append(storing.popleft().result())
             ids.extend(future.result() for future in storing)
-        content, depth = b"".join(ids), 0
-        if len(ids) > DIRECT_LIMIT:
-            content = b"".join(self._meta.store(BlobKind.TREE, piece) for piece in encode_content(ids))
-            depth = 1
+        content, depth = self._meta.store_content(ids)
         entry = Entry(
             name=self._stream.name,
             type=EntryType.FILE,

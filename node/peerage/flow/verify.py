@@ -10,6 +10,7 @@ from peerage.flow.context import NodeContext
 from peerage.flow.files import Layout
 from peerage.model import MIB, BlobEntry
 from peerage.seal.keys import RepositoryKey
+from peerage.source.stream import read_all
 
 Located = tuple[int, BlobEntry]
 """A pack's number, and a blob of it."""
@@ -37,7 +38,7 @@ class Verifier:
             for offset, _, length in layout.spread(position, blob.raw_length):
                 if not _is_hole(fd, end, offset):
                     return f"differs from the snapshot between bytes {end} and {offset}, where it should be a hole"
-                raw += _read(fd, offset, length)
+                raw += read_all(fd, length, offset)
                 end = offset + length
             if self._key(no).chunk_id(raw) != blob.id:
                 return f"differs from the snapshot in the {blob.raw_length} bytes before {end}"
@@ -53,17 +54,6 @@ class Verifier:
         return key
 
 
-def _read(fd: int, offset: int, length: int) -> bytes:
-    pieces = []
-    while length:
-        piece = os.pread(fd, length, offset)
-        if not piece:
-            break
-        pieces.append(piece)
-        offset, length = offset + len(piece), length - len(piece)
-    return b"".join(pieces)
-
-
 def _is_hole(fd: int, start: int, stop: int) -> bool:
     """Whether [start, stop) reads as zeros; what the file system knows to be a hole is not read."""
     while start < stop:
@@ -74,7 +64,7 @@ def _is_hole(fd: int, start: int, stop: int) -> bool:
                 return True
             raise
         length = min(MIB, stop - start)
-        if length > 0 and any(_read(fd, start, length)):
+        if length > 0 and any(read_all(fd, length, start)):
             return False
         start += MIB
     return True

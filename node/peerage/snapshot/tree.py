@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Annotated
@@ -36,6 +37,21 @@ class EntryType(IntEnum):
     BLOCK = 5
     SOCKET = 6
 
+    @property
+    def file_type(self) -> int:
+        """As st_mode has it."""
+        return _FILE_TYPES[self]
+
+
+_FILE_TYPES = {
+    EntryType.FILE: stat.S_IFREG,
+    EntryType.DIRECTORY: stat.S_IFDIR,
+    EntryType.SYMLINK: stat.S_IFLNK,
+    EntryType.FIFO: stat.S_IFIFO,
+    EntryType.CHAR: stat.S_IFCHR,
+    EntryType.BLOCK: stat.S_IFBLK,
+    EntryType.SOCKET: stat.S_IFSOCK,
+}
 
 Name = Annotated[bytes, msgspec.Meta(max_length=255)]
 Ids = Annotated[bytes, msgspec.Meta(max_length=MAX_IDS * ID_SIZE)]

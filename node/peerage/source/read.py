@@ -29,15 +29,7 @@ __all__ = [
     "scan_path",
 ]
 
-_TYPES = {
-    stat.S_IFREG: EntryType.FILE,
-    stat.S_IFDIR: EntryType.DIRECTORY,
-    stat.S_IFLNK: EntryType.SYMLINK,
-    stat.S_IFIFO: EntryType.FIFO,
-    stat.S_IFCHR: EntryType.CHAR,
-    stat.S_IFBLK: EntryType.BLOCK,
-    stat.S_IFSOCK: EntryType.SOCKET,
-}
+_TYPES = {kind.file_type: kind for kind in EntryType}
 _DEVICES = (EntryType.CHAR, EntryType.BLOCK)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # A fifo that took the file's place must not block us, nor a symlink lead us away.

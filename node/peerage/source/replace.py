@@ -32,14 +32,6 @@ __all__ = ["Replacer", "State"]
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _EXTRA = (b"user.", xattrs.ACL_PREFIX)
 """Attributes that a directory must not keep when the snapshot's has none of that name."""
-_TYPES = {
-    EntryType.FILE: stat.S_IFREG,
-    EntryType.DIRECTORY: stat.S_IFDIR,
-    EntryType.SYMLINK: stat.S_IFLNK,
-    EntryType.FIFO: stat.S_IFIFO,
-    EntryType.CHAR: stat.S_IFCHR,
-    EntryType.BLOCK: stat.S_IFBLK,
-}
 
 
 class State(Enum):
@@ -214,7 +206,7 @@ class Replacer(Restorer):
     @staticmethod
     def _same(parent_fd: int, name: bytes, st: os.stat_result, entry: Entry) -> bool:
         """Whether what is there need not be replaced: its type, and size and time, target or device number."""
-        if stat.S_IFMT(st.st_mode) != _TYPES.get(entry.type):
+        if entry.type is EntryType.SOCKET or stat.S_IFMT(st.st_mode) != entry.type.file_type:
             return False
         match entry.type:
             case EntryType.FILE:

@@ -27,11 +27,11 @@ class DataStream:
         """extents: (offset, length) in bytes, in order."""
         self._fd = fd
         self._direct = True
-        if hasattr(os, "posix_fadvise"):
-            with contextlib.suppress(OSError):  # a file system that does not care
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         self._extents = list(extents)[::-1]
         self._offset, self._left = self._extents.pop() if self._extents else (0, 0)
+        if self._left > LEAST and hasattr(os, "posix_fadvise"):  # a small file is one read
+            with contextlib.suppress(OSError):  # a file system that does not care
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill `buffer`; fewer bytes only at the end of the data, or of a file that has shrunk. Raises OSError."""
@@ -89,11 +89,11 @@ def cut_extents(extents: Sequence[tuple[int, int]], length: int) -> list[tuple[i
     return kept
 
 
-def read_all(fd: int, size: int) -> bytes:
-    """The first `size` bytes of a small file; fewer if it has shrunk. Raises OSError."""
-    data = os.read(fd, size)
+def read_all(fd: int, size: int, offset: int = 0) -> bytes:
+    """`size` bytes of a file from `offset` on; fewer if it ends before. Raises OSError."""
+    data = os.pread(fd, size, offset)
     while len(data) < size:
-        piece = os.read(fd, size - len(data))
+        piece = os.pread(fd, size - len(data), offset + len(data))
         if not piece:
             break
         data += piece

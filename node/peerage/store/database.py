@@ -12,7 +12,19 @@ from typing import Any
 from peerage.errors import LocalFault, UnknownVersion
 from peerage.store.catalogue_schema import FROM_1, SCHEMA, SCHEMA_VERSION
 
-__all__ = ["Database"]
+__all__ = ["Database", "remove_database", "remove_journals"]
+
+
+def remove_journals(path: Path) -> None:
+    """What SQLite keeps beside a closed database; one of another file must not be left beside a new one."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def remove_database(path: Path) -> None:
+    """A closed database that may not be there at all, with its journals."""
+    path.unlink(missing_ok=True)
+    remove_journals(path)
 
 
 class Database:
@@ -51,8 +63,7 @@ class Database:
         with self._lock:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # no journal of the old one beside the new one
             self._db.close()
-            for suffix in ("-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            remove_journals(self.path)
             path.replace(self.path)
             self._open()
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from peerage.errors import IntegrityError, LocalFault, UnknownVersion
 from peerage.model import AgreementId, Epoch, MemberId, ObjectKind, ShardRoot
+from peerage.store.database import remove_database
 from peerage.store.refusals import DiskFull
 
 __all__ = ["Health", "NewObject", "ObjectIndex", "ObjectRow"]
@@ -168,8 +169,7 @@ class ObjectIndex:
     def discard(self) -> None:
         """Remove an index that was created by mistake."""
         self.close()
-        for suffix in ("", "-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        remove_database(self.path)
 
     def close(self) -> None:
         with self._write_lock, self._read_lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from peerage.model import AgreementId, MemberId, ObjectKind, ShardRoot
@@ -20,6 +21,10 @@ class FileState(NamedTuple):
     depth: int
     content: bytes
     run: int
+
+    def is_current(self, facts: tuple[int, int, int, int, int], untrusted: Collection[int]) -> bool:
+        """Whether the file is still what was read. facts: as source.read has them. untrusted: runs that never ended."""
+        return self[:5] == facts and self.run not in untrusted
 
 
 class LocalAgreement(NamedTuple):

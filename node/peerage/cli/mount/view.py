@@ -28,15 +28,6 @@ MAX_ENTRIES = 100_000
 _NEAR = 4  # directories that are found by their paths, without walking there
 _COUNTED = 8  # snapshots whose hard links are counted
 Path = tuple[bytes, ...]
-_KINDS = {
-    EntryType.FILE: stat.S_IFREG,
-    EntryType.DIRECTORY: stat.S_IFDIR,
-    EntryType.SYMLINK: stat.S_IFLNK,
-    EntryType.FIFO: stat.S_IFIFO,
-    EntryType.CHAR: stat.S_IFCHR,
-    EntryType.BLOCK: stat.S_IFBLK,
-    EntryType.SOCKET: stat.S_IFSOCK,
-}
 
 
 class Source(Protocol):
@@ -138,7 +129,7 @@ class View:
         entry = node.entry
         size = len(entry.target) if entry.type is EntryType.SYMLINK else entry.size
         return {
-            "st_mode": _KINDS[entry.type] | stat.S_IMODE(entry.mode),
+            "st_mode": entry.type.file_type | stat.S_IMODE(entry.mode),
             "st_ino": self.inode(node),
             "st_nlink": self._names_of(node),
             "st_uid": entry.uid,
@@ -154,7 +145,7 @@ class View:
     @staticmethod
     def kind(node: Node) -> int:
         """The type of file, as the mode has it."""
-        return _KINDS[node.entry.type]
+        return node.entry.type.file_type
 
     def inode(self, node: Node) -> int:
         """The same for all names of one file, and in every mount."""
