@@ -27,6 +27,8 @@ from peerage.snapshot.tree import Entry, EntryType, split_ids
 from peerage.source.replace import Replacer
 from peerage.source.write import FileHandle, Restorer
 
+_FIRST_BATCH_CHUNKS = 500
+"""The first batch is small, so that the first files are there at once; each later one is four times as large, up to:"""
 _BATCH_CHUNKS = 20_000
 _BATCH_BYTES = 1024 * MIB
 _PACKS_AT_ONCE = 3
@@ -91,9 +93,14 @@ class _Batch:
     count: int = 0
     bytes: int = 0
 
+    limit: int = _FIRST_BATCH_CHUNKS
+
     @property
     def full(self) -> bool:
-        return self.count >= _BATCH_CHUNKS or self.bytes >= _BATCH_BYTES
+        return self.count >= self.limit or self.bytes >= _BATCH_BYTES
+
+    def next(self) -> _Batch:
+        return _Batch(limit=min(self.limit * 4, _BATCH_CHUNKS))
 
 
 async def restore(
@@ -133,7 +140,7 @@ async def restore(
             if batch.full:
                 if running is not None:
                     await running
-                running, batch = asyncio.create_task(work.run(batch)), _Batch()
+                running, batch = asyncio.create_task(work.run(batch)), batch.next()
         if running is not None:
             await running
         running = asyncio.create_task(work.run(batch))
