@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Chain(ChainReads):
-    """One endpoint, one deployment, and at most one key to write with. Make it with `connect`, end it with `close`.
+    """One chain, one deployment, and at most one key to write with. Make it with `connect`, end it with `close`.
 
     Reads raise ChainUnavailable or Reverted; writes return once mined, and raise Reverted(name, arguments) when a
     contract refuses, which includes what is recorded already (node/spec/chain.md lists those names).
@@ -34,7 +34,7 @@ class Chain(ChainReads):
     @classmethod
     async def connect(
         cls,
-        rpc_url: str,
+        rpc_url: str | Sequence[str],
         directory: str | None = None,
         chain_id: int | None = None,
         genesis: bytes | None = None,
@@ -42,10 +42,12 @@ class Chain(ChainReads):
     ) -> Chain:
         """Connect and check chain id, genesis hash and contracts as far as they are given.
 
-        node_key: the 32-byte key that sends; without it everything that writes raises NotAMember. Raises
-        ChainUnavailable, WrongChain, ContractsMissing.
+        rpc_url: one endpoint, or several in the order of their trying. node_key: the 32-byte key that sends; without it
+        everything that writes raises NotAMember. Raises ChainUnavailable, WrongChain, ContractsMissing.
         """
         rpc = Rpc(rpc_url)
+        if chain_id is not None and genesis is not None:
+            rpc.bind(chain_id, genesis)
         try:
             contracts = await find_contracts(rpc, directory, chain_id, genesis)
             chain = cls(contracts)

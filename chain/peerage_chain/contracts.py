@@ -90,6 +90,7 @@ async def find_contracts(
     directory: its address, the deterministic one by default. Raises ChainUnavailable, WrongChain, ContractsMissing.
     """
     found_id, found_genesis = await find_chain(rpc, chain_id, genesis)
+    rpc.bind(found_id, found_genesis)
     address = default_directory() if directory is None else directory
     try:
         address_bytes(address)

@@ -92,6 +92,20 @@ class ChainReads:
         tip, since = await self.contracts.read("Beacon", "tipOf", member)
         return tip, Epoch(since)
 
+    async def compare_endpoints(self, block: int) -> dict[str, bytes]:
+        """The hash that each endpoint shows for one block, by its URL without secrets; one that has none is left out.
+
+        Two hashes mean that an endpoint lies, or that the chain has split between them.
+        """
+        shown = await self.contracts.rpc.ask_all("eth_getBlockByNumber", hex(block), False)
+        hashes = {}
+        for url, answer in shown.items():
+            try:
+                hashes[url] = bytes.fromhex(answer["hash"].removeprefix("0x"))
+            except (TypeError, KeyError, ValueError, AttributeError):
+                continue
+        return hashes
+
     # --- members ---
 
     async def roster_generation(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,25 +40,52 @@ class RpcError(ChainRefused):
 
 
 class Rpc:
-    """One HTTP endpoint. Close it with close(); it belongs to the event loop that first used it."""
+    """One chain behind one or more HTTP endpoints: the one that answered last is asked first, the others stand by.
 
-    def __init__(self, url: str, timeout_s: float = TIMEOUT_S, attempts: int = ATTEMPTS) -> None:
-        self.url = url
-        self.shown_url = show_url(url)
+    With several, each is asked for the chain id and first block that `bind` was given before anything else, again
+    whenever it failed in between, and passed over if it shows others. Close it with close(); it belongs to the event
+    loop that first used it.
+    """
+
+    def __init__(self, urls: str | Sequence[str], timeout_s: float = TIMEOUT_S, attempts: int = ATTEMPTS) -> None:
+        self.urls = (urls,) if isinstance(urls, str) else tuple(urls)
+        if not self.urls:
+            raise WrongChain("no endpoint of the chain is configured: name one at least")
         self._attempts = attempts
-        self._provider = AsyncHTTPProvider(
-            url,
-            request_kwargs={"timeout": aiohttp.ClientTimeout(total=timeout_s)},
-            exception_retry_configuration=None,
-        )
+        self._current = 0
+        self._bound: tuple[int, str] | None = None
+        self._checked: set[int] = set()
+        self._providers = [
+            AsyncHTTPProvider(
+                url,
+                request_kwargs={"timeout": aiohttp.ClientTimeout(total=timeout_s)},
+                exception_retry_configuration=None,
+            )
+            for url in self.urls
+        ]
+
+    @property
+    def url(self) -> str:
+        """The endpoint that is asked first now."""
+        return self.urls[self._current]
+
+    @property
+    def shown_url(self) -> str:
+        """The same, fit to be shown."""
+        return show_url(self.url)
+
+    def bind(self, chain_id: int, genesis: bytes) -> None:
+        """Say which chain it is: id, and the first block's 32-byte hash. Other endpoints have to show the same."""
+        self._bound = (chain_id, "0x" + genesis.hex())
 
     async def close(self) -> None:
         """Close the connections. Closing twice is harmless."""
-        await self._provider.disconnect()
+        for provider in self._providers:
+            await provider.disconnect()
 
     async def call(self, method: str, *params: Any) -> Any:
         """The result of one call. Raises ChainUnavailable after the last attempt, RpcError when it is refused."""
-        answer = await self._attempt(lambda: self._provider.make_request(RPCEndpoint(method), list(params)))
+        answer = await self._attempt(lambda provider: provider.make_request(RPCEndpoint(method), list(params)))
         return _result(method, answer)
 
     async def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
@@ -66,7 +93,11 @@ class Rpc:
         results: list[Any] = []
         for start in range(0, len(calls), MAX_BATCH):
             part = [(RPCEndpoint(method), list(params)) for method, params in calls[start : start + MAX_BATCH]]
-            answers = await self._attempt(lambda part=part: self._provider.make_batch_request(part))
+
+            async def ask(provider: AsyncHTTPProvider, part: Any = part) -> Any:
+                return await provider.make_batch_request(part)
+
+            answers = await self._attempt(ask)
             if not isinstance(answers, list) or len(answers) != len(part):
                 raise WrongChain(f"{self.shown_url} does not answer batches as JSON-RPC asks; use another endpoint")
             for (method, _), answer in zip(part, sorted(answers, key=lambda a: int(a["id"])), strict=True):
@@ -76,18 +107,72 @@ class Rpc:
                     results.append(error)
         return results
 
-    async def _attempt(self, request: Any) -> Any:
+    async def ask_all(self, method: str, *params: Any) -> dict[str, Any]:
+        """What each endpoint answers, by its shown URL; those that do not answer or refuse are left out.
+
+        One try each: for comparing endpoints, which may lie, not for reading.
+        """
+
+        async def one(no: int) -> Any:
+            return _result(method, await self._providers[no].make_request(RPCEndpoint(method), list(params)))
+
+        answers = await asyncio.gather(*(one(no) for no in range(len(self.urls))), return_exceptions=True)
+        found: dict[str, Any] = {}
+        for url, answer in zip(self.urls, answers, strict=True):
+            if isinstance(answer, BaseException):
+                if not isinstance(answer, (*RETRIED, ChainFault, ValueError)):
+                    raise answer
+                continue
+            found[show_url(url)] = answer
+        return found
+
+    async def _attempt(self, request: Callable[[AsyncHTTPProvider], Awaitable[Any]]) -> Any:
+        cause: Exception = ConnectionError()
+        foreign: list[str] = []
         for attempt in range(self._attempts):
             if attempt:
                 await asyncio.sleep(BACKOFF_S * 2 ** (attempt - 1))
-            try:
-                return await request()
-            except json.JSONDecodeError as error:
-                raise WrongChain(f"{self.shown_url} does not speak JSON-RPC; check the chain's URL") from error
-            except RETRIED as error:
-                cause: Exception = error
+            foreign = []
+            first = self._current
+            for step in range(len(self.urls)):
+                no = (first + step) % len(self.urls)
+                try:
+                    if not await self._is_ours(no):
+                        foreign.append(show_url(self.urls[no]))
+                        continue
+                    answer = await request(self._providers[no])
+                except json.JSONDecodeError as error:
+                    if len(self.urls) == 1:
+                        raise WrongChain(f"{show_url(self.url)} does not speak JSON-RPC; check the URL") from error
+                    cause = error
+                    self._checked.discard(no)
+                except RETRIED as error:
+                    cause = error
+                    self._checked.discard(no)
+                else:
+                    self._current = no
+                    return answer
+        if len(foreign) == len(self.urls):
+            raise WrongChain(f"another chain answers at {' and '.join(foreign)}; use endpoints of yours")
         reason = "no answer in time" if isinstance(cause, asyncio.TimeoutError) else type(cause).__name__
-        raise ChainUnavailable(f"no chain answers at {self.shown_url} ({reason}); check the URL and that it runs")
+        shown = " or ".join(show_url(url) for url in self.urls)
+        raise ChainUnavailable(f"no chain answers at {shown} ({reason}); check the URL and that it runs")
+
+    async def _is_ours(self, no: int) -> bool:
+        """Whether an endpoint shows the chain that we are bound to. One alone is for its user to judge (find_chain)."""
+        if self._bound is None or len(self.urls) == 1 or no in self._checked:
+            return True
+        provider = self._providers[no]
+        try:
+            id = _result("eth_chainId", await provider.make_request(RPCEndpoint("eth_chainId"), []))
+            params = ["0x0", False]
+            block = _result("block 0", await provider.make_request(RPCEndpoint("eth_getBlockByNumber"), params))
+            if (int(id, 16), block["hash"].lower()) != self._bound:
+                return False
+        except (RpcError, TypeError, ValueError, KeyError, AttributeError):
+            return False
+        self._checked.add(no)
+        return True
 
 
 def refusal(error: RpcError) -> ChainFault:

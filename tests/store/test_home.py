@@ -13,7 +13,7 @@ from peerage.store.config import Config
 from peerage.store.home import Home
 
 CONFIG = Config(
-    rpc=["http://127.0.0.1:8545", "wss://chain.example/ws"],
+    rpc=["http://127.0.0.1:8545", "https://chain.example/ws"],
     directory="0x" + "ab" * 20,
     chain_id=31337,
     genesis="0x" + "01" * 32,

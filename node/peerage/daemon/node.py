@@ -50,6 +50,8 @@ from peerage_chain.errors import ChainFault, ChainUnavailable
 from peerage_chain.types import ChainTime, MemberInfo, MemberStatus
 
 _CONNECT_EVERY_S = 2.0
+_SETTLED_BLOCKS = 3
+"""Endpoints are compared so many blocks back: one of them may be a block or two behind."""
 _WORKERS = 4
 
 log = structlog.get_logger()
@@ -95,20 +97,19 @@ class Node:
     # -- start ---------------------------------------------------------------------------------------------------------
 
     async def _connect(self) -> Chain:
-        """The first endpoint that answers; a wrong chain or missing contracts end the node with that error."""
+        """Whichever endpoint answers; a wrong chain or missing contracts end the node with that error."""
         config = self._config
-        genesis = bytes.fromhex(config.genesis.removeprefix("0x")) if config.genesis else None
+        genesis = bytes.fromhex(config.genesis.removeprefix("0x"))
         told = False
         while True:
-            for url in config.rpc:
-                try:
-                    return await Chain.connect(
-                        url, config.directory or None, config.chain_id or None, genesis, self._keystore.node_key
-                    )
-                except ChainUnavailable as error:
-                    if not told:
-                        log.warning("waiting for the chain", reason=str(error))
-                        told = True
+            try:
+                return await Chain.connect(
+                    config.rpc, config.directory, config.chain_id, genesis, self._keystore.node_key
+                )
+            except ChainUnavailable as error:
+                if not told:
+                    log.warning("waiting for the chain", reason=str(error))
+                    told = True
             await asyncio.sleep(_CONNECT_EVERY_S)
 
     async def _serve(self, chain: Chain, verbs: Verbs) -> None:
@@ -176,6 +177,7 @@ class Node:
                 ("prove", self._each_block(clock, lambda t: self._prove(chain, provider, t), looks=4)),
                 ("settle", self._each_epoch(clock, lambda time: self._settle(context, time))),
                 ("watch", self._each_epoch(clock, lambda _: self._watch(context, verbs))),
+                ("endpoints", self._each_epoch(clock, lambda time: self._compare(chain, time))),
                 ("schedule", scheduler.run()),
                 ("clean", self._each_epoch(clock, lambda _: provider.refresh())),
             ):
@@ -322,6 +324,15 @@ class Node:
             if (checks := context.catalogue.checks(a.id, 1)) and not checks[0].proven
         }
         await settle(context.ledger, context.member, now.epoch, missed, log_event)
+
+    async def _compare(self, chain: Chain, now: ChainTime) -> None:
+        """Say so when the endpoints do not show the same chain: each alone could make us believe anything."""
+        if len(self._config.rpc) < 2 or now.block <= _SETTLED_BLOCKS:
+            return
+        hashes = await chain.compare_endpoints(now.block - _SETTLED_BLOCKS)
+        if len(set(hashes.values())) > 1:
+            shown = {url: hash.hex()[:16] for url, hash in hashes.items()}
+            log.error("the chain's endpoints show different chains: ask who runs them", block=now.block, **shown)
 
     async def _watch(self, context: NodeContext, verbs: Verbs) -> None:
         await watch(context)

@@ -40,8 +40,8 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         for url in self.rpc:
-            if urlsplit(url).scheme not in ("http", "https", "ws", "wss"):
-                raise ValueError(f"rpc {url!r} is not an http(s) or ws(s) address")
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise ValueError(f"rpc {url!r} is not an http(s) address")
         self.listen_address()
         if self.endpoint and (urlsplit(self.endpoint).scheme != "https" or not urlsplit(self.endpoint).hostname):
             raise ValueError(f"endpoint {self.endpoint!r} is not https://host:port")
