@@ -15,6 +15,7 @@ from peerage.net.server import PeerServer
 from peerage.net.tls import TlsIdentity, make_certificate
 from peerage.store.objects import ObjectStore
 from peerage_chain import typed
+from peerage_chain.challenge import LINK_BYTES
 from peerage_chain.errors import ChainUnavailable, Reverted
 from peerage_chain.typed import Domain
 from peerage_chain.types import (
@@ -158,7 +159,7 @@ class FakeLedger:
 
     async def beacon_tip(self, member: MemberId) -> tuple[bytes, Epoch]:
         self._call("beacon_tip")
-        return ZERO32, Epoch(0)
+        return bytes(LINK_BYTES), Epoch(0)
 
     async def enrol(self, enrolment: Enrolment, certificate: bytes, endpoint: str, site: str, signature: bytes) -> None:
         raise NotImplementedError
@@ -172,7 +173,7 @@ class FakeLedger:
     async def commit_tip(self, tip: bytes) -> None:
         self._call("commit_tip")
 
-    async def beat(self, link: bytes) -> None:
+    async def beat(self, member: MemberId, link: bytes) -> None:
         self._call("beat")
 
     async def open_agreement(self, terms: Terms, client_signature: bytes, provider_signature: bytes) -> AgreementId:

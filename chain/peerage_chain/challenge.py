@@ -1,6 +1,6 @@
 """Reference derivation of seeds and challenges, for auditors and provers: pure, and independent of the contracts' code.
 
-seed(e)   = XOR over the beats of epoch e-1 of keccak256(abi.encode(link, member))
+seed(e)   = XOR over the beats of epoch e-1 of the last 160 bits of keccak256(abi.encode(bytes20 link, uint32 member))
 index_i   = keccak256(abi.encode(seed, chain id, Proofs, agreement, provider, i)) mod leaves
 """
 
@@ -13,6 +13,8 @@ from eth_hash.auto import keccak
 from peerage_chain.typed import address_bytes
 from peerage_chain.types import AgreementId, MemberId
 
+LINK_BYTES = 20
+"""Of a link of a hash onion, and of what a seed is made of."""
 FREEZE_EPOCHS = 2
 """A challenge of epoch e is over the newest revision of an epoch <= e - 2: older than any link that became public."""
 
@@ -21,9 +23,10 @@ def seed_of(beats: Iterable[tuple[MemberId, bytes]]) -> bytes:
     """The seed that the (member, revealed link) pairs of one epoch make for the next. Order does not matter."""
     accumulator = 0
     for member, link in beats:
-        if len(link) != 32:
-            raise ValueError("a link has 32 bytes")
-        accumulator ^= int.from_bytes(keccak(link + member.to_bytes(32, "big")), "big")
+        if len(link) != LINK_BYTES:
+            raise ValueError(f"a link has {LINK_BYTES} bytes")
+        hashed = keccak(link + bytes(32 - LINK_BYTES) + member.to_bytes(32, "big"))
+        accumulator ^= int.from_bytes(hashed[-LINK_BYTES:], "big")
     return accumulator.to_bytes(32, "big")
 
 

@@ -14,7 +14,7 @@ from peerage_chain.reads import ChainReads
 from peerage_chain.rpc import Rpc
 from peerage_chain.sender import Mined, Sender
 from peerage_chain.typed import agreement_id, enrolment_values, revision_values, terms_values
-from peerage_chain.types import TYPES_VERSION, ZERO32, AgreementId, Enrolment, Offer, Revision, Sample, Terms
+from peerage_chain.types import TYPES_VERSION, ZERO32, AgreementId, Enrolment, MemberId, Offer, Revision, Sample, Terms
 
 MAX_CALLDATA_BYTES = 96 * 1024  # engines take no transaction over 128 KiB
 MAX_SETTLED = 32  # agreements in one settlement
@@ -87,9 +87,9 @@ class Chain(ChainReads):
         """Commit to a new hash onion; beats with it count two epochs later."""
         await self._write("Beacon", "commit", tip)
 
-    async def beat(self, link: bytes) -> None:
-        """Reveal the next link. Refused as AlreadyBeat in the same epoch, BeatsClosed in its second half."""
-        await self._write("Beacon", "beat", link)
+    async def beat(self, member: MemberId, link: bytes) -> None:
+        """Reveal a member's next link. Refused as AlreadyBeat in the same epoch, BeatsClosed in its second half."""
+        await self._write("Beacon", "beat", member, link)
 
     async def stand_down(self, member: int) -> None:
         """Take a member that has been silent for long out of the quorum."""

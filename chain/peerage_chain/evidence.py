@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from peerage_chain.challenge import challenge_indices
+from peerage_chain.challenge import challenge_indices, word_and_bit
 from peerage_chain.codec import agreement_of, member_of
 from peerage_chain.history import AgreementPast, History, read_history
 from peerage_chain.judge import Rules, Verdict, agrees, judge
-from peerage_chain.reads import AGREEMENTS_PAGE, ROSTER_PAGE, ChainReads, chain_time
+from peerage_chain.reads import AGREEMENTS_PAGE, ROSTER_PAGE, SEEDS_KEPT, ChainReads, chain_time
 from peerage_chain.rpc import RpcError
 from peerage_chain.types import (
     LIVE_STATES,
@@ -27,8 +27,8 @@ from peerage_chain.types import (
 class Evidence:
     """Everything that a report is made from, all of one block.
 
-    false_epochs: where the contract's seed is not what the revealed links make. false_agreements: where a view, a
-    challenge, a verdict or an amount does not follow from the events.
+    false_epochs: where the contract's verdict or seed is not what the revealed links make. false_agreements: where a
+    view, a challenge, a verdict or an amount does not follow from the events.
     """
 
     now: ChainTime
@@ -99,6 +99,8 @@ async def read_evidence(chain: ChainReads, from_epoch: int | None = None, to_epo
         if not agrees(past, evidence.verdicts[id]):
             evidence.false_agreements.add(id)
     await _check_removals(chain, evidence)
+    await _check_epochs(chain, evidence)
+    await _check_proven(chain, evidence)
     await _check_challenges(chain, evidence)
     return evidence
 
@@ -135,14 +137,41 @@ async def _check_removals(chain: ChainReads, evidence: Evidence) -> None:
             evidence.false_agreements.add(past.id)
 
 
+async def _check_epochs(chain: ChainReads, evidence: Evidence) -> None:
+    """Compare which epochs are valid, by the beats, with what the contract says of all of them."""
+    words = sorted({word_and_bit(e)[0] for e in evidence.epochs})
+    verdicts = await chain.contracts.read_many([("Beacon", "verdictWord", (w,)) for w in words], evidence.now.block)
+    valid = {word: bits for word, (bits, _) in zip(words, verdicts, strict=True)}
+    for epoch in evidence.epochs:
+        word, bit = word_and_bit(epoch)
+        if bool(valid[word] >> bit & 1) != evidence.history.valid(epoch):
+            evidence.false_epochs.add(epoch)
+
+
+async def _check_proven(chain: ChainReads, evidence: Evidence) -> None:
+    """Compare the recorded proofs with the bits that settlements go by."""
+    asked = [
+        (id, word)
+        for id in evidence.verdicts
+        for word in sorted({word_and_bit(v.epoch)[0] for v in evidence.within(id)})
+    ]
+    words = await chain.contracts.read_many([("Proofs", "provenWord", pair) for pair in asked], evidence.now.block)
+    for (id, word), bits in zip(asked, words, strict=True):
+        proven = evidence.history.agreements[id].proven
+        epochs = [v.epoch for v in evidence.within(id) if word_and_bit(v.epoch)[0] == word]
+        if any(bool(bits >> word_and_bit(e)[1] & 1) != (e in proven) for e in epochs):
+            evidence.false_agreements.add(id)
+
+
 async def _check_challenges(chain: ChainReads, evidence: Evidence) -> None:
-    """Compare each epoch's seed and challenges, derived from the revealed links, with what the contracts say."""
+    """Compare seeds and challenges, made from the revealed links, with the contracts', as long as these keep them."""
     history, block = evidence.history, evidence.now.block
+    epochs = [e for e in evidence.epochs if e > evidence.now.epoch - SEEDS_KEPT]
     wanted: dict[int, list[AgreementId]] = {}
     for id in evidence.verdicts:
         for verdict in evidence.within(id):
-            wanted.setdefault(verdict.epoch, []).append(id)
-    epochs = list(evidence.epochs)
+            if verdict.epoch in epochs:
+                wanted.setdefault(verdict.epoch, []).append(id)
     seeds = await chain.contracts.read_many([("Beacon", "seed", (e,)) for e in epochs], block)
     derived = {epoch: history.seed(epoch) for epoch in epochs}
     for epoch, (value, seeded) in zip(epochs, seeds, strict=True):

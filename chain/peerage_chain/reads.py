@@ -25,6 +25,8 @@ from peerage_chain.types import (
 
 ROSTER_PAGE = 50
 AGREEMENTS_PAGE = 50
+SEEDS_KEPT = 3
+"""The current epoch and those before it whose seeds the chain still holds."""
 
 
 class ChainReads:
@@ -80,12 +82,16 @@ class ChainReads:
         return bool(await self.contracts.read("Beacon", "valid", epoch))
 
     async def seed(self, epoch: Epoch) -> tuple[bytes, bool]:
-        """(seed of an epoch, whether the beats before it reached the quorum)."""
+        """(seed of an epoch, whether the beats before it reached the quorum).
+
+        Raises Reverted("EpochForgotten") for an epoch before the last SEEDS_KEPT.
+        """
         value, valid = await self.contracts.read("Beacon", "seed", epoch)
         return value, valid
 
-    async def has_beat(self, epoch: Epoch, member: MemberId) -> bool:
-        return bool(await self.contracts.read("Beacon", "hasBeat", epoch, member))
+    async def last_beat(self, member: MemberId) -> Epoch:
+        """The newest epoch in which a member beat; 0 if it never did."""
+        return Epoch(await self.contracts.read("Beacon", "lastBeatOf", member))
 
     async def beacon_tip(self, member: MemberId) -> tuple[bytes, Epoch]:
         """(newest committed or revealed tip, the epoch from which it is in effect)."""

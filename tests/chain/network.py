@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from peerage_chain.anvil import AnvilProcess
+from peerage_chain.challenge import LINK_BYTES
 from peerage_chain.client import Chain
 from peerage_chain.deploy import Application, Operator, Tuning
 from peerage_chain.rpc import Rpc
@@ -98,7 +99,7 @@ class Player:
 
     async def beat(self) -> None:
         self.revealed -= 1
-        await self.chain.beat(self.links[self.revealed])
+        await self.chain.beat(self.id, self.links[self.revealed])
 
 
 @dataclass
@@ -178,9 +179,9 @@ class Network:
         )
         signature = sign(account_key, enrolment_digest(enrolment, chain.domain))
         await chain.enrol(enrolment, certificate, f"127.0.0.1:{9000 + id}", f"site-{id}", signature)
-        player.links = [secrets.token_bytes(32)]
+        player.links = [secrets.token_bytes(LINK_BYTES)]
         for _ in range(ONION_LENGTH):
-            player.links.append(hashlib.sha256(player.links[-1]).digest())
+            player.links.append(hashlib.sha256(player.links[-1]).digest()[:LINK_BYTES])
         await chain.commit_tip(player.links[ONION_LENGTH])
         await chain.publish_offer(Offer(GIB, 1000, 100, 10 * CREDIT, 1024, 4, 10_000))
         return player

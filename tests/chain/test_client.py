@@ -87,7 +87,7 @@ async def test_connecting(network: Network) -> None:
         assert chain.chain_id == network.anvil.chain_id
         assert chain.genesis == network.observer.genesis
         with pytest.raises(NotAMember, match="node key"):
-            await chain.beat(bytes(32))
+            await chain.commit_tip(bytes(20))
     with pytest.raises(WrongChain, match="has id 31337, expected 1"):
         await Chain.connect(network.url, chain_id=1)
     with pytest.raises(WrongChain, match="another chain"):
@@ -163,7 +163,7 @@ async def test_roster_follows_every_change(network: Network) -> None:
     assert not (await observer.roster())[0].live_nodes(now.timestamp_s)
     assert await observer.member_of_key(node) is None
     with pytest.raises(Reverted) as caught:
-        await alice.chain.beat(bytes(32))
+        await alice.chain.commit_tip(bytes(20))
     assert caught.value.name == "NotAMember"
 
 

@@ -214,7 +214,7 @@ def _forge_leaves(history: History, id: AgreementId) -> None:
 
 def _forge_link(history: History, id: AgreementId) -> None:
     beats = history.beats[max(history.beats) - 3]
-    beats[min(beats)] = bytes(32)
+    beats[min(beats)] = bytes(20)
 
 
 def _forge_proof(history: History, id: AgreementId) -> None:

@@ -319,13 +319,12 @@ contract AttacksTest is Network {
     }
 
     function test_attack_aRevokedKeySpeaksForNobody() public {
-        bytes32 link = links[CLIENT][nextLink[CLIENT] - 1];
         vm.prank(account(CLIENT));
         members.revoke(node(CLIENT));
         nextEpoch();
         vm.startPrank(node(CLIENT));
         vm.expectPartialRevert(bytes4(keccak256("NotAMember(address)")));
-        beacon.beat(link);
+        beacon.commit("another onion");
         vm.expectPartialRevert(bytes4(keccak256("NotAMember(address)")));
         anchors.anchor(0, 1, "head");
         vm.stopPrank();
@@ -351,11 +350,47 @@ contract AttacksTest is Network {
     }
 
     function test_attack_repeatsALink() public {
-        bytes32 revealed = links[CLIENT][nextLink[CLIENT]];
+        bytes20 revealed = links[CLIENT][nextLink[CLIENT]];
         nextEpoch();
         vm.expectPartialRevert(IBeacon.WrongLink.selector);
-        vm.prank(node(CLIENT));
-        beacon.beat(revealed);
+        beacon.beat(CLIENT, revealed);
+    }
+
+    function test_attack_copiesABeatFromAPendingTransaction() public {
+        nextEpoch();
+        uint256 snapshot = vm.snapshotState();
+        beatAll();
+        (bytes32 expected,) = beacon.seed(beacon.currentEpoch() + 1);
+        vm.revertToState(snapshot);
+        // The thief is faster: the same link for the same member is the same beat; for itself it is none.
+        bytes20 copied = links[CLIENT][nextLink[CLIENT] - 1];
+        vm.startPrank(node(OTHER));
+        vm.expectPartialRevert(IBeacon.WrongLink.selector);
+        beacon.beat(OTHER, copied);
+        beacon.beat(CLIENT, copied);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.AlreadyBeat.selector, beacon.currentEpoch(), CLIENT));
+        beacon.beat(CLIENT, copied);
+        vm.stopPrank();
+        --nextLink[CLIENT];
+        for (uint32 member = 1; member <= members.count(); ++member) {
+            if (member != CLIENT) beat(member);
+        }
+        (bytes32 seed, bool valid) = beacon.seed(beacon.currentEpoch() + 1);
+        assertTrue(valid);
+        assertEq(seed, expected);
+    }
+
+    function test_attack_beatsWithAStolenOnion_untilANewCommitment() public {
+        vm.prank(account(CLIENT));
+        members.revoke(node(CLIENT));
+        bytes20 stolen = links[CLIENT][nextLink[CLIENT] - 2];
+        vm.prank(account(CLIENT));
+        beacon.commit("another onion");
+        nextEpoch();
+        beat(CLIENT); // so far the thief, or whoever else has the onion, is the member's sign of life
+        nextEpoch();
+        vm.expectPartialRevert(IBeacon.WrongLink.selector);
+        beacon.beat(CLIENT, stolen);
     }
 
     // A consortium that colludes

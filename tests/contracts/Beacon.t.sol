@@ -11,8 +11,12 @@ contract BeaconTest is Network {
         join(4); // committed in epoch 0, in effect from 2 on
     }
 
-    function linkOf(uint32 member) internal view returns (bytes32) {
+    function linkOf(uint32 member) internal view returns (bytes20) {
         return links[member][nextLink[member] - 1];
+    }
+
+    function hashOf(bytes20 link) internal pure returns (bytes20) {
+        return bytes20(sha256(abi.encodePacked(link)));
     }
 
     function test_epochs_followTheClock() public {
@@ -26,38 +30,37 @@ contract BeaconTest is Network {
     }
 
     function test_commit_takesEffectTwoEpochsLater() public {
-        (bytes32 tip, uint32 from) = beacon.tipOf(1);
-        assertEq(tip, sha256(abi.encodePacked(linkOf(1))));
+        (bytes20 tip, uint32 from) = beacon.tipOf(1);
+        assertEq(tip, hashOf(linkOf(1)));
         assertEq(from, 2);
         assertEq(beacon.activeCount(1), 0);
         assertEq(beacon.activeCount(2), 4);
-        bytes32 link = linkOf(1);
+        bytes20 link = linkOf(1);
         toEpoch(1);
         vm.expectRevert(abi.encodeWithSelector(IBeacon.NoTipInEffect.selector, 1, 1));
-        vm.prank(node(1));
-        beacon.beat(link);
+        beacon.beat(1, link);
         toEpoch(2);
         beat(1);
-        assertTrue(beacon.hasBeat(2, 1));
+        assertEq(beacon.lastBeatOf(1), 2);
     }
 
     function test_commit_anewKeepsTheOldOnionUntilThen() public {
         toEpoch(2);
         beat(1);
-        bytes32 old = linkOf(1);
+        bytes20 old = linkOf(1);
         commit(1);
         toEpoch(3);
-        vm.prank(node(1));
-        beacon.beat(old);
+        beacon.beat(1, old);
         toEpoch(4);
         beat(1);
-        (bytes32 tip, uint32 from) = beacon.tipOf(1);
+        (bytes20 tip, uint32 from) = beacon.tipOf(1);
         assertEq(tip, links[1][nextLink[1]]);
         assertEq(from, 4);
         assertEq(beacon.activeCount(6), 4, "counted once");
         OnionView memory onion = beacon.onionOf(1);
         assertEq(onion.pending, 0);
-        assertEq(onion.lastSeen, 4);
+        assertEq(onion.lastBeat, 4);
+        assertEq(onion.since, 4);
     }
 
     function test_commit_refusesAZeroTip() public {
@@ -71,10 +74,9 @@ contract BeaconTest is Network {
     function test_beat_oncePerEpochAndInItsFirstHalf() public {
         toEpoch(2);
         beat(1);
-        bytes32 link = linkOf(1);
+        bytes20 link = linkOf(1);
         vm.expectRevert(abi.encodeWithSelector(IBeacon.AlreadyBeat.selector, 2, 1));
-        vm.prank(node(1));
-        beacon.beat(link);
+        beacon.beat(1, link);
         vm.warp(block.timestamp + EPOCH / 2 - 1);
         assertTrue(beacon.beatsOpen());
         beat(2);
@@ -82,50 +84,45 @@ contract BeaconTest is Network {
         assertFalse(beacon.beatsOpen());
         link = linkOf(3);
         vm.expectRevert(abi.encodeWithSelector(IBeacon.BeatsClosed.selector, 2, block.timestamp, block.timestamp));
-        vm.prank(node(3));
-        beacon.beat(link);
+        beacon.beat(3, link);
     }
 
     function test_beat_refusesALinkThatIsNotTheNext() public {
         toEpoch(2);
-        bytes32 skipped = links[1][nextLink[1] - 2];
-        vm.expectRevert(
-            abi.encodeWithSelector(IBeacon.WrongLink.selector, 1, newestTip(1), sha256(abi.encodePacked(skipped)))
-        );
-        vm.prank(node(1));
-        beacon.beat(skipped);
+        bytes20 skipped = links[1][nextLink[1] - 2];
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.WrongLink.selector, 1, newestTip(1), hashOf(skipped)));
+        beacon.beat(1, skipped);
     }
 
-    function newestTip(uint32 member) internal view returns (bytes32 newest) {
+    function newestTip(uint32 member) internal view returns (bytes20 newest) {
         (newest,) = beacon.tipOf(member);
     }
 
     function test_beat_ofAnotherMembersLinkIsRefused() public {
         toEpoch(2);
-        bytes32 stolen = linkOf(1);
+        bytes20 stolen = linkOf(1);
         beat(1);
         vm.expectPartialRevert(IBeacon.WrongLink.selector);
-        vm.prank(node(2));
-        beacon.beat(stolen);
+        beacon.beat(2, stolen);
     }
 
     function test_seed_isTheSameInWhateverOrder() public {
         toEpoch(2);
         uint256 snapshot = vm.snapshotState();
-        bytes32 expected;
+        uint160 expected;
         for (uint32 member = 1; member <= 4; ++member) {
-            expected ^= keccak256(abi.encode(linkOf(member), member));
+            expected ^= uint160(uint256(keccak256(abi.encode(linkOf(member), member))));
         }
         beatAll();
         (bytes32 seed, bool valid) = beacon.seed(3);
         assertTrue(valid);
-        assertEq(seed, expected);
+        assertEq(seed, bytes32(uint256(expected)));
         vm.revertToState(snapshot);
         for (uint32 member = 4; member > 0; --member) {
             beat(member);
         }
         (seed,) = beacon.seed(3);
-        assertEq(seed, expected);
+        assertEq(seed, bytes32(uint256(expected)));
     }
 
     function test_seed_needsTwoThirdsOfTheActive() public {
@@ -201,6 +198,55 @@ contract BeaconTest is Network {
         toEpoch(100);
         vm.expectRevert(abi.encodeWithSelector(IBeacon.NotStandingDown.selector, silent, 0, 100));
         beacon.standDown(silent);
+    }
+
+    function test_lastBeatOf_isNotTheEpochOfACommitment() public {
+        toEpoch(2);
+        assertEq(beacon.lastBeatOf(1), 0);
+        beat(1);
+        assertEq(beacon.lastBeatOf(1), 2);
+    }
+
+    function test_seed_isKeptForTheLastEpochs() public {
+        for (uint256 epoch = 2; epoch <= 7; ++epoch) {
+            toEpoch(epoch);
+            beatAll();
+        }
+        for (uint32 epoch = 5; epoch <= 8; ++epoch) {
+            (, bool seeded) = beacon.seed(epoch);
+            assertTrue(seeded);
+            assertEq(beacon.beatCount(epoch - 1), 4);
+        }
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.EpochForgotten.selector, 3));
+        beacon.seed(4);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.EpochForgotten.selector, 3));
+        beacon.beatCount(3);
+        assertEq(beacon.beatCount(8), 0, "not yet");
+        (, bool ahead) = beacon.seed(9);
+        assertFalse(ahead);
+    }
+
+    function test_onionOf_tellsSinceWhenItsCommitmentHolds() public {
+        toEpoch(2);
+        beat(1);
+        commit(1); // from 4
+        OnionView memory onion = beacon.onionOf(1);
+        assertEq(onion.since, 2);
+        assertEq(onion.pendingFrom, 4);
+        toEpoch(3);
+        commit(1); // from 5, in place of the one from 4
+        onion = beacon.onionOf(1);
+        assertEq(onion.since, 2);
+        assertEq(onion.pendingFrom, 5);
+        toEpoch(5);
+        onion = beacon.onionOf(1);
+        assertEq(onion.since, 5);
+        assertEq(onion.pending, 0);
+        assertEq(onion.tip, newestTip(1));
+        commit(1); // from 7
+        onion = beacon.onionOf(1);
+        assertEq(onion.since, 5);
+        assertEq(onion.pendingFrom, 7);
     }
 
     function test_noActiveMembers_noQuorum() public {

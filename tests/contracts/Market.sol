@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {AgreementState, Params, Revision, Terms} from "peerage/types/Types.sol";
 import {AgreementView} from "peerage/interfaces/IAgreements.sol";
 import {StateTable} from "peerage/libraries/StateTable.sol";
+import {OnionView} from "peerage/interfaces/IBeacon.sol";
 import {Network} from "./Network.sol";
 
 /// @notice What a fuzzer may do to the network: every actor's actions, honest and not, and the record that the invariants are
@@ -214,7 +215,8 @@ contract Market is Network {
     function standDown(uint8 who) external {
         _now();
         uint32 member = 1 + who % MEMBERS;
-        bool silent = beacon.onionOf(member).counted && epoch > beacon.onionOf(member).lastSeen + 8;
+        OnionView memory onion = beacon.onionOf(member);
+        bool silent = onion.counted && epoch > (onion.lastBeat > onion.since ? onion.lastBeat : onion.since) + 8;
         try beacon.standDown(member) {
             require(silent, "stood down too early");
         } catch {

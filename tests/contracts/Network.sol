@@ -38,7 +38,7 @@ abstract contract Network is Test {
 
     mapping(uint32 member => uint256) internal accountKey;
     mapping(uint32 member => uint256) internal nodeKey;
-    mapping(uint32 member => bytes32[]) internal links;
+    mapping(uint32 member => bytes20[]) internal links;
     mapping(uint32 member => uint256) internal nextLink;
     uint256 private _keys;
 
@@ -152,10 +152,10 @@ abstract contract Network is Test {
 
     function commit(uint32 member) internal {
         delete links[member];
-        bytes32 link = keccak256(abi.encode("onion", newKey()));
+        bytes20 link = bytes20(keccak256(abi.encode("onion", newKey())));
         for (uint256 i = 0; i < LINKS; ++i) {
             links[member].push(link);
-            link = sha256(abi.encodePacked(link));
+            link = bytes20(sha256(abi.encodePacked(link)));
         }
         nextLink[member] = LINKS;
         vm.prank(node(member));
@@ -163,9 +163,7 @@ abstract contract Network is Test {
     }
 
     function beat(uint32 member) internal {
-        bytes32 link = links[member][--nextLink[member]];
-        vm.prank(node(member));
-        beacon.beat(link);
+        beacon.beat(member, links[member][--nextLink[member]]);
     }
 
     function beatAll() internal {

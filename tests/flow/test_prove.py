@@ -32,8 +32,9 @@ class Journal:
     """A ledger that notes what it is sent. refuse: agreements whose proofs it does not take."""
 
     agreements: list[AgreementInfo] = field(default_factory=list)
-    tip: bytes = bytes(32)
+    tip: bytes = bytes(20)
     effective: int = 0
+    copied: bool = False
     not_due: set[AgreementId] = field(default_factory=set)
     refuse: set[AgreementId] = field(default_factory=set)
     sent: list[tuple[str, Any]] = field(default_factory=list)
@@ -44,9 +45,10 @@ class Journal:
     async def commit_tip(self, tip: bytes) -> None:
         self.sent.append(("commit", tip))
 
-    async def beat(self, link: bytes) -> None:
-        if link == self.tip:
-            raise Reverted("AlreadyBeaten", {})
+    async def beat(self, member: MemberId, link: bytes) -> None:
+        assert member == ME
+        if self.copied:
+            raise Reverted("AlreadyBeat", {})
         self.sent.append(("beat", link))
 
     async def agreements_of(self, member: MemberId) -> list[AgreementInfo]:
@@ -93,6 +95,11 @@ async def test_a_node_commits_first_and_beats_with_the_predecessor_once_it_is_in
     assert ledger.sent == [("beat", ONION.predecessor(ONION.tip))]
 
 
+async def test_a_link_that_another_sent_first_is_our_beat() -> None:
+    ledger: Any = Journal(tip=ONION.tip, copied=True)
+    assert await beat(ledger, ME, ONION, TIME)
+
+
 async def test_no_beat_is_sent_after_half_of_the_epoch() -> None:
     ledger: Any = Journal(tip=ONION.tip)
     assert not await beat(ledger, ME, ONION, replace(TIME, timestamp_s=1004))
@@ -100,7 +107,7 @@ async def test_no_beat_is_sent_after_half_of_the_epoch() -> None:
 
 
 async def test_a_recovered_node_replaces_a_tip_that_its_onion_does_not_hold() -> None:
-    ledger: Any = Journal(tip=b"\x77" * 32)
+    ledger: Any = Journal(tip=b"\x77" * 20)
     await beat(ledger, ME, ONION, TIME)
     assert ledger.sent == [("commit", ONION.tip)]
 

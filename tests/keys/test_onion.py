@@ -12,9 +12,9 @@ from peerage.errors import IntegrityError, LocalFault
 from peerage.keys.onion import LENGTH, Onion
 
 SEED = b"\x42" * 32
-LINKS = [SEED]
+LINKS = [hashlib.sha256(SEED).digest()[:20]]
 for _ in range(3000):
-    LINKS.append(hashlib.sha256(LINKS[-1]).digest())
+    LINKS.append(hashlib.sha256(LINKS[-1]).digest()[:20])
 ONION = Onion(SEED, 3000)
 
 
@@ -27,7 +27,7 @@ def test_every_link() -> None:
 def test_the_predecessor_hashes_to_what_is_known(index: int) -> None:
     revealed = ONION.predecessor(LINKS[index])
     assert revealed == LINKS[index - 1]
-    assert hashlib.sha256(revealed).digest() == LINKS[index]
+    assert hashlib.sha256(revealed).digest()[:20] == LINKS[index]
     assert ONION.remaining(LINKS[index]) == index
 
 
@@ -37,16 +37,16 @@ def test_lengths_about_the_stride(length: int) -> None:
     for index in {1, 2, length // 2 or 1, length - 1 or 1, length}:
         assert onion.predecessor(LINKS[min(index, length)]) == LINKS[min(index, length) - 1]
     assert onion.tip == LINKS[length]
-    assert onion.remaining(SEED) == 0
+    assert onion.remaining(LINKS[0]) == 0
 
 
 def test_the_end_and_foreign_links() -> None:
     with pytest.raises(LocalFault, match="used up"):
-        ONION.predecessor(SEED)
+        ONION.predecessor(LINKS[0])
     assert ONION.holds(LINKS[5])
-    assert not ONION.holds(bytes(32))
+    assert not ONION.holds(bytes(20))
     with pytest.raises(IntegrityError, match="not of this node's onion"):
-        ONION.predecessor(bytes(32))
+        ONION.predecessor(bytes(20))
     for index in (-1, 3001):
         with pytest.raises(IndexError):
             ONION.link(index)
@@ -55,7 +55,7 @@ def test_the_end_and_foreign_links() -> None:
 
 
 def test_a_link_past_the_tip_is_foreign() -> None:
-    assert not ONION.holds(hashlib.sha256(ONION.tip).digest())
+    assert not ONION.holds(hashlib.sha256(ONION.tip).digest()[:20])
 
 
 def test_the_real_length_lasts_decades_of_hours() -> None:

@@ -27,13 +27,13 @@ async def beat(ledger: Ledger, member: MemberId, onion: Onion, time: ChainTime) 
     The chain must know a tip of this onion before it can beat: a new commitment takes effect two epochs later.
     """
     tip, effective = await ledger.beacon_tip(member)
-    if tip == bytes(32) or not onion.holds(tip):
+    if not onion.holds(tip):
         await ledger.commit_tip(onion.tip)
         return False
     if effective > time.epoch or not time.beats_open:
         return False
     try:
-        await ledger.beat(onion.predecessor(tip))
+        await ledger.beat(member, onion.predecessor(tip))
     except Reverted as error:
         if error.name in ("AlreadyBeat", "BeatsClosed"):
             return error.name == "AlreadyBeat"

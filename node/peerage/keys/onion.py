@@ -1,7 +1,8 @@
-"""The hash onion: a chain of SHA-256 whose links a member reveals from the end, one per epoch, with its beat.
+"""The hash onion: a chain of hashes whose links a member reveals from the end, one per epoch, with its beat.
 
-link(0) is the seed, link(i) = SHA-256(link(i - 1)), the tip is link(LENGTH). The contract knows the last link revealed
-and takes its predecessor: nobody can guess it, and the member cannot choose another.
+A link is 20 bytes. link(0) is the hash of the seed, link(i) that of link(i - 1), the tip is link(LENGTH); the hash is
+the first 20 bytes of SHA-256. The contract knows the last link revealed and takes its predecessor: nobody can guess it,
+and the member cannot choose another.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 from hashlib import sha256
 
 from peerage.errors import IntegrityError, LocalFault
+from peerage_chain.challenge import LINK_BYTES
 
 LENGTH = 1 << 20
 """Links of an onion: 119 years of hourly epochs, 60 days of 5-second ones."""
 _STRIDE = 1024
-"""Every so many links one is kept, 1 MiB in all."""
+"""Every so many links one is kept, 20 KiB in all."""
+
+
+def _hash(link: bytes) -> bytes:
+    return sha256(link).digest()[:LINK_BYTES]
 
 
 class Onion:
@@ -23,10 +29,10 @@ class Onion:
         if len(seed) != 32 or length < 1:
             raise ValueError("an onion's seed is 32 bytes, and it has at least one link")
         self.length = length
-        kept = [seed]
-        link = seed
+        link = _hash(seed)
+        kept = [link]
         for index in range(1, length + 1):
-            link = sha256(link).digest()
+            link = _hash(link)
             if index % _STRIDE == 0:
                 kept.append(link)
         self._kept = kept
@@ -44,7 +50,7 @@ class Onion:
         place, steps = divmod(index, _STRIDE)
         link = self._kept[place]
         for _ in range(steps):
-            link = sha256(link).digest()
+            link = _hash(link)
         return link
 
     def holds(self, link: bytes) -> bool:
@@ -72,5 +78,5 @@ class Onion:
             place = self._places.get(current)
             if place is not None:
                 return place - steps
-            current = sha256(current).digest()
+            current = _hash(current)
         return None

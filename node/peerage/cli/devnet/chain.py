@@ -11,7 +11,7 @@ from peerage.cli.devnet.state import DevnetState
 from peerage.errors import LocalFault
 from peerage_chain.anvil import AnvilProcess
 from peerage_chain.client import Chain
-from peerage_chain.types import Epoch, MemberId, MemberStatus
+from peerage_chain.types import MemberId, MemberStatus
 
 DUMP_EVERY_S = 5.0
 BLOCK_S = 0.5
@@ -78,9 +78,8 @@ class DevnetChain:
                 and member.offer.capacity > 0
             }
             for member in wanted - beating:
-                for epoch in {max(since, now.epoch - 1), now.epoch}:
-                    if await self._client.has_beat(Epoch(epoch), member):
-                        beating.add(member)
+                if await self._client.last_beat(member) >= max(since, 1):
+                    beating.add(member)
             yield f"of {len(wanted)} members, {len(wanted & useful)} offer storage and {len(beating)} beat"
             if wanted <= useful and wanted <= beating:
                 return
