@@ -35,6 +35,7 @@ VERBS = {
     "release": "peerage.cli.forget:release",
     "recover": "peerage.cli.recover:recover",
     "status": "peerage.cli.status:status",
+    "risk": "peerage.cli.risk:risk",
     "prune": "peerage.cli.prune:prune",
     "check": "peerage.cli.check:check",
     "rebuild": "peerage.cli.rebuild:rebuild",

@@ -6,7 +6,7 @@ from typing import Any
 
 from peerage.errors import UserError
 
-__all__ = ["flag", "integer", "string", "strings", "text"]
+__all__ = ["flag", "integer", "integers", "number", "string", "strings", "text"]
 
 
 def string(params: dict[str, Any], name: str) -> str:
@@ -39,6 +39,22 @@ def strings(params: dict[str, Any], name: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
         raise UserError(f"the parameter {name} must be a list of strings")
     return value
+
+
+def integers(params: dict[str, Any], name: str) -> list[int]:
+    """Empty when it is not given."""
+    value = params.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(v, int) and not isinstance(v, bool) for v in value):
+        raise UserError(f"the parameter {name} must be a list of whole numbers")
+    return value
+
+
+def number(params: dict[str, Any], name: str, default: float) -> float:
+    """Above 0."""
+    value = params.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise UserError(f"the parameter {name} must be a number above 0")
+    return float(value)
 
 
 def integer(params: dict[str, Any], name: str) -> int | None:

@@ -12,7 +12,7 @@ from peerage.daemon.clock import Clock
 from peerage.daemon.limits import Limits
 from peerage.daemon.maintenance import MaintenanceVerbs
 from peerage.daemon.owner import DataVerb, StreamVerb, Verb
-from peerage.daemon.params import string
+from peerage.daemon.params import integers, number, string
 from peerage.daemon.reading import ReadingVerbs
 from peerage.daemon.schedule import Scheduler
 from peerage.deal.policy import Policy
@@ -20,6 +20,7 @@ from peerage.errors import PeerageError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.forget import shown
 from peerage.flow.health import health_of
+from peerage.flow.risk import REPAIR_HOURS, risk
 from peerage.flow.snapshots import summaries
 from peerage.store.home import Home
 from peerage_chain.errors import ChainFault, ChainUnavailable
@@ -53,6 +54,7 @@ class Verbs:
             "snapshots": self._snapshots,
             "ls": self._reading.ls,
             "stats": self._reading.stats,
+            "risk": self._joining(_risk),
             "restore": self._reading.restore,
             "forget": self._joining(keeping.forget),
             "hold": self._joining(keeping.hold),
@@ -172,6 +174,10 @@ class Verbs:
         changed = self._policy().set(string(params, "key"), string(params, "value"))
         self._set_policy(changed)
         return changed.show()
+
+
+async def _risk(context: NodeContext, params: dict[str, Any], _report: Report) -> dict[str, Any]:
+    return await risk(context, integers(params, "without"), number(params, "repair_hours", REPAIR_HOURS))
 
 
 def credits(micro: int) -> str:
