@@ -44,13 +44,13 @@ def compile_contracts(root: Path = ROOT) -> dict[str, str]:
     if not source_folder.is_dir():
         raise BuildError(f"no contract sources at {source_folder}: build from a source tree")
     sources: dict[str, str] = {}
-    closures = {name: _closure(root, f"contracts/src/{name}.sol", sources) for name in CONTRACTS}
+    closures = {name: closure(root, f"contracts/src/{name}.sol", sources) for name in CONTRACTS}
     request = {
         "language": "Solidity",
         "sources": {unit: {"content": text} for unit, text in sorted(sources.items())},
         "settings": dict(SETTINGS),
     }
-    output = _run_compiler(root, request)
+    output = run_compiler(root, request)
     artifacts: dict[str, str] = {}
     for name in CONTRACTS:
         compiled = output["contracts"][f"contracts/src/{name}.sol"][name]
@@ -84,7 +84,7 @@ def differing(artifacts: Mapping[str, str], folder: Path = ARTIFACTS) -> list[st
     return changed
 
 
-def _closure(root: Path, unit: str, sources: dict[str, str]) -> list[str]:
+def closure(root: Path, unit: str, sources: dict[str, str]) -> list[str]:
     """Read a source unit and all it imports into sources; returns their unit names, sorted."""
     seen: set[str] = set()
     waiting = [unit]
@@ -119,7 +119,7 @@ def _source_hash(units: list[str], sources: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _run_compiler(root: Path, request: dict[str, Any]) -> dict[str, Any]:
+def run_compiler(root: Path, request: dict[str, Any]) -> dict[str, Any]:
     import solcx
 
     try:

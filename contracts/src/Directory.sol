@@ -19,6 +19,7 @@ contract Directory is IDirectory, Ownable2Step, EIP712 {
 
     /// @dev The owner is tx.origin: the Directory is deployed through the CREATE2 proxy, which would be msg.sender, and an
     /// owner among the constructor's arguments would change the address that every recovery sheet relies on.
+    // solhint-disable-next-line avoid-tx-origin
     constructor() Ownable(tx.origin) EIP712("Peerage", "1") {}
 
     /// @inheritdoc IDirectory
