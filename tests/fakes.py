@@ -119,6 +119,9 @@ class FakeLedger:
         self._call("roster")
         return self._roster
 
+    def known_roster(self) -> Sequence[MemberInfo]:
+        return self._roster
+
     async def roster_generation(self) -> int:
         self._call("roster_generation")
         return self._generation

@@ -130,6 +130,10 @@ class ChainReads:
             self._roster_generation = generation
         return self._roster
 
+    def known_roster(self) -> Sequence[MemberInfo]:
+        """All members as they were read last, however long ago; none before the first reading."""
+        return self._roster
+
     async def member_by_account(self, account: str) -> MemberInfo | None:
         """The member whose account this is, or None."""
         id = await self.contracts.read("Members", "memberOfAccount", account)

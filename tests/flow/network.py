@@ -78,6 +78,9 @@ class BookLedger:
         self._reach()
         return self.members
 
+    def known_roster(self) -> Sequence[MemberInfo]:
+        return self.members
+
     async def agreement(self, id: AgreementId) -> AgreementInfo:
         self._reach()
         return self.agreements[id]

@@ -1,6 +1,8 @@
 """The order of objects under signed revisions, with rivals, expiry and what may be dropped."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,35 @@ def test_rivals_keep_their_own_order_until_the_chain_has_decided(store: ObjectSt
         assert order(store, 2) == [1, 4, 2]
     assert store.drop_unrecorded(1 << 63 - 1) != []
     assert [leaves - 1 for _, leaves in store.objects_of(A1)] == [1, 4, 2]
+
+
+def test_many_objects_can_be_removed(store: ObjectStore) -> None:
+    """One after the hundredth is as dead as the first."""
+    roots = [ShardRoot(bytes([1, n]) * 16) for n in range(200)]
+    for root in roots:
+        with store.begin(ALICE, A1, root, 1024) as upload:
+            upload.write(bytes(1024))
+            upload.commit(root, 1, b"")
+    store.revisions.keep(signed(1, "one"), roots)
+    store.mark_recorded(A1, signed(1, "one").digest)
+    store.revisions.keep(signed(2, "two", "one"), [], roots[:-1])
+    store.mark_recorded(A1, signed(2, "two").digest)
+    store.drop_removed(A1, Epoch(1))
+    assert store.drop_removed(A1, Epoch(100)) == len(roots) - 1
+    assert order(store, 2) == [-1] * (len(roots) - 1) + [0]
+    assert order(store, 1) == [-1] * (len(roots) - 1) + [0]
+
+
+def test_removed_objects_of_version_2_are_mended(store: ObjectStore, tmp_path: Path) -> None:
+    store.revisions.keep(signed(1, "one"), [R[1]])
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "objects.sqlite")) as db:
+        db.execute("UPDATE objects SET root = zeroblob(24) || x'00000000000000ff' WHERE root = ?", (R[2],))
+        db.execute("PRAGMA user_version = 2")
+        db.commit()
+    again = ObjectStore.open(tmp_path / "objects", tmp_path / "objects.sqlite", reserve_bytes=0)
+    assert (ShardRoot((255).to_bytes(32, "big")), 3) in again.objects_of(A1)
+    again.close()
 
 
 def test_keeping_the_same_revision_again_changes_nothing(store: ObjectStore) -> None:

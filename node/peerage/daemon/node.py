@@ -171,6 +171,7 @@ class Node:
                 ("ready", self._until_whole(context, lambda: verbs.ready(context, clock, scheduler))),
                 ("roster", self._each_block(clock, lambda _: self._refresh_roster(chain))),
                 ("revoked", self._until_revoked(clock, node)),
+                ("enrolled", self._each_epoch(clock, lambda _: self._stay_enrolled(chain, node, endpoint))),
                 ("beat", self._beats(chain, clock)),
                 ("offer", self._each_epoch(clock, lambda _: self._offer(chain))),
                 # Four looks an epoch are enough: challenges are fixed before it begins.
@@ -252,6 +253,15 @@ class Node:
             except ChainUnavailable as error:
                 log.warning("cannot enrol yet", reason=str(error))
                 await asyncio.sleep(_CONNECT_EVERY_S)
+
+    async def _stay_enrolled(self, chain: Chain, node: str, endpoint: str) -> None:
+        """A chain that came back from an older state may have forgotten us: enrol again. Revoked keys stay listed."""
+        ours = [m for m in self._roster if m.account == self._config.account]
+        if not ours:
+            log.error("the chain no longer knows this member: ask the consortium", account=self._config.account)
+        elif not any(n.key == node for n in ours[0].nodes):
+            log.warning("the chain has forgotten this node's key: enrolling it again")
+            await self._until_enrolled(chain, node, endpoint)
 
     # -- loops ---------------------------------------------------------------------------------------------------------
 

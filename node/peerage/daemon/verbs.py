@@ -20,6 +20,7 @@ from peerage.errors import PeerageError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.forget import shown
 from peerage.flow.health import health_of
+from peerage.flow.publish import waiting
 from peerage.flow.risk import REPAIR_HOURS, risk
 from peerage.flow.snapshots import summaries
 from peerage.store.home import Home
@@ -147,7 +148,7 @@ class Verbs:
             "balance": balance,
             "head": newest[0] if newest else 0,
             "anchored": bool(newest and newest[3]),
-            "records_waiting": len(context.catalogue.queued_revisions()),
+            "records_waiting": waiting(context.catalogue),
             "epoch": clock.time.epoch if clock is not None and clock.time is not None else None,
             "chain_reachable": clock is not None and clock.reachable,
             "schedule": self._scheduler.rows() if self._scheduler is not None else [],

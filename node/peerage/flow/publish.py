@@ -25,7 +25,7 @@ from peerage.shard.tree import AgreementTree, object_tree
 from peerage.snapshot.head import Head, seal_head
 from peerage.snapshot.index import encode_segments
 from peerage.snapshot.snapshot import SnapshotSummary, decode_summary, encode_summary
-from peerage.store.catalogue import LocalAgreement, QueuedRevision, StoredObject
+from peerage.store.catalogue import Catalogue, LocalAgreement, QueuedRevision, StoredObject
 from peerage_chain import typed
 from peerage_chain.errors import ChainUnavailable, Reverted
 from peerage_chain.types import AgreementInfo, Revision
@@ -158,6 +158,13 @@ async def record(context: NodeContext, report: Report) -> list[str]:
         for late in await asyncio.gather(_anchor(context), *submitted):
             waiting.extend(late)
         return waiting
+
+
+def waiting(catalogue: Catalogue) -> int:
+    """How many records `record` has still to make: agreements whose newest data is not on chain, and the anchor."""
+    newest = catalogue.newest_head()
+    behind = {r.agreement for r in catalogue.queued_revisions()} | set(catalogue.agreements_to_revise())
+    return len(behind) + (newest is not None and not newest[3])
 
 
 async def _revise(context: NodeContext, agreement: LocalAgreement, report: Report) -> QueuedRevision | str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from peerage.errors import PeerError, TooFewProviders
@@ -12,6 +12,7 @@ from peerage.flow.agree import agree
 from peerage.flow.context import NodeContext, Report, warn
 from peerage.model import MIB, AgreementId, Code, MemberId, PackId
 from peerage.place import Candidate, code_for, commit_threshold, place
+from peerage_chain.errors import ChainUnavailable
 from peerage_chain.types import MemberInfo, MemberStatus
 
 HEAD_RESERVE = 4 * MIB
@@ -48,12 +49,13 @@ class Room:
     async def open(self, expected: int, least: int | None = None) -> None:
         """Read members and agreements, choose the code, and make sure that a stripe fits (or `least` shards of one).
 
-        expected: bytes that are about to come, before coding. Raises TooFewProviders.
+        expected: bytes that are about to come, before coding. Raises TooFewProviders; ChainUnavailable when the chain
+        is away and the agreements that are there do not suffice.
         """
         context = self._context
         self._members = {
             info.id: info
-            for info in await context.ledger.roster()
+            for info in await _members(context)
             if info.id != context.member and info.status is MemberStatus.ACTIVE and info.nodes
         }
         self.code = code_for(len(self._members), context.policy().take.wanted_code())
@@ -102,8 +104,11 @@ class Room:
             *(agree(self._context, info, capacity, self._report) for info in others), return_exceptions=True
         )
         reasons: list[str] = []
+        away: ChainUnavailable | None = None
         for info, result in zip(others, results, strict=True):
-            if isinstance(result, PeerError):
+            if isinstance(result, ChainUnavailable):
+                away = result
+            elif isinstance(result, PeerError):
                 self._avoid.add(info.id)
                 reasons.append(f"{info.id}: {result}")
                 warn(self._report, f"no agreement with member {info.id}: {result}")
@@ -117,6 +122,8 @@ class Room:
             self._said_degraded = True
             warn(self._report, f"{len(usable)} of {needed} providers can take a shard: stripes start out degraded")
         if len(usable) < least:
+            if away is not None:
+                raise away
             detail = f" ({'; '.join(reasons)})" if reasons else ""
             raise TooFewProviders(
                 f"{len(usable)} providers can take a shard, but {least} are needed for {self.code.k}+{self.code.m}:"
@@ -168,6 +175,16 @@ class Room:
             Candidate(m, self._members[m].legal_entity, _site(self._members[m]), free, 1.0)
             for m, free in sorted(self._free().items())
         ]
+
+
+async def _members(context: NodeContext) -> Sequence[MemberInfo]:
+    """The members, or those of the last reading while the chain is away: the agreements with them go on."""
+    try:
+        return await context.ledger.roster()
+    except ChainUnavailable:
+        if known := context.ledger.known_roster():
+            return known
+        raise
 
 
 def _site(info: MemberInfo) -> str:

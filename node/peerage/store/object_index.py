@@ -21,7 +21,8 @@ from peerage.store.refusals import DiskFull
 
 __all__ = ["Health", "NewObject", "ObjectIndex", "ObjectRow"]
 
-SCHEMA_VERSION = 2
+_ROOT = 32
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE agreements (
   id BLOB PRIMARY KEY, owner INTEGER NOT NULL, capacity INTEGER NOT NULL
@@ -60,11 +61,16 @@ CREATE VIEW signed_revisions AS
   SELECT agreement, sequence, digest, previous, root, leaves, expires, revision, client_signature, provider_signature,
     object_count, recorded, id FROM revisions;
 """
-_FROM_1 = """
+_UPGRADES = {
+    1: """
 ALTER TABLE objects ADD COLUMN removed INTEGER;
 ALTER TABLE objects ADD COLUMN removed_epoch INTEGER;
 ALTER TABLE revisions ADD COLUMN removed BLOB NOT NULL DEFAULT x''
-"""
+""",
+    # Version 2 wrote the roots of removed objects as text, which cannot be read back when it is no UTF-8.
+    2: "UPDATE objects SET root = CAST(root AS BLOB) WHERE typeof(root) = 'text'",
+}
+"""What takes each version to the next."""
 
 
 class Health(IntEnum):
@@ -125,8 +131,9 @@ class ObjectIndex:
                 f"{path} has schema {version}, this release knows {SCHEMA_VERSION}: install a newer release"
             )
         if version < SCHEMA_VERSION:
+            steps = [SCHEMA] if version == 0 else [_UPGRADES[v] for v in range(version, SCHEMA_VERSION)]
             with self.transaction() as db:
-                for statement in (SCHEMA if version == 0 else _FROM_1).split(";"):
+                for statement in ";".join(steps).split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -237,8 +244,8 @@ class ObjectIndex:
                 (agreement, now - keep_epochs),
             ).fetchall()
             db.executemany(
-                "UPDATE objects SET root = zeroblob(24) || ?, size = 0, leaves = 0, kind = 0, health = 0 WHERE id = ?",
-                [(id.to_bytes(8, "big"), id) for _, _, id in gone],
+                "UPDATE objects SET root = ?, size = 0, leaves = 0, kind = 0, health = 0 WHERE id = ?",
+                [(id.to_bytes(_ROOT, "big"), id) for _, _, id in gone],
             )
             db.executemany("DELETE FROM subroots WHERE object = ?", [(id,) for _, _, id in gone])
             db.execute(

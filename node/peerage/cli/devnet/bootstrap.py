@@ -62,6 +62,22 @@ async def create(directory: Path, devnet: DevnetState, chain: DevnetChain, repor
         await operator.close()
 
 
+async def join(directory: Path, devnet: DevnetState, chain: DevnetChain, node: NodeState) -> None:
+    """One more member: its home and sheet, admitted, with its credits. Fills in `node`, not in `devnet` yet."""
+    operator = await Operator.connect(chain.url, OPERATOR_KEY)
+    try:
+        network = await enrol.look_up_network(chain.url, devnet.directory)
+        account = await asyncio.to_thread(_make_member, directory, devnet, node, network)
+        (node.member,) = await operator.admit_many([_application(node, account)])
+        await operator.fund({node.member: CREDITS_EACH})
+    except BaseException:
+        shutil.rmtree(home_of(directory, node), ignore_errors=True)
+        sheet_path(directory, node).unlink(missing_ok=True)
+        raise
+    finally:
+        await operator.close()
+
+
 def _application(node: NodeState, account: str) -> Application:
     return Application(
         account=account,

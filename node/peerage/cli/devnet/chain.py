@@ -26,6 +26,7 @@ class DevnetChain:
         self._devnet = devnet
         self._anvil = AnvilProcess(directory / "chain", devnet.rpc_port, block_s=BLOCK_S)
         self._client: Chain | None = None
+        self.killed = False
 
     @property
     def pid(self) -> int:
@@ -36,7 +37,14 @@ class DevnetChain:
         return self._devnet.rpc
 
     async def start(self) -> None:
+        """Start it, or start it again after `kill`."""
         await self._anvil.start()
+        self.killed = False
+
+    async def kill(self) -> None:
+        """Stop it with its state, as if every validator were away; it stays so until `start`."""
+        self.killed = True
+        await self._anvil.stop()
 
     async def dump(self) -> None:
         await self._anvil.dump()
@@ -51,7 +59,7 @@ class DevnetChain:
         dumping = asyncio.create_task(self._anvil.keep_dumping(DUMP_EVERY_S))
         try:
             while not stop.is_set():
-                if not self._anvil.running:
+                if not self._anvil.running and not self.killed:
                     raise LocalFault("the chain ended by itself: see chain/anvil.log, and 'peerage devnet up' again")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(WATCH_EVERY_S):

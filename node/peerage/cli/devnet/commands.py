@@ -1,4 +1,4 @@
-"""`peerage devnet up | status | down | kill NODE | start NODE`."""
+"""`peerage devnet up | status | down | kill NODE | start NODE | join`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from peerage.cli.devnet.state import MAX_NODES
 from peerage.cli.render import fields, table
 from peerage.cli.session import Session, Verb, VerbGroup, session_of
 from peerage.errors import LocalFault, PeerageError, UserError
@@ -26,7 +27,7 @@ def devnet() -> None:
 
 
 @devnet.command(cls=Verb)
-@click.option("--nodes", type=click.IntRange(1, 48), default=None, help="How many members (9).")
+@click.option("--nodes", type=click.IntRange(1, MAX_NODES), default=None, help="How many members (9).")
 @click.option(
     "--epoch", type=click.IntRange(2, 86400), default=None, metavar="SECONDS", help="Length of an epoch (10)."
 )
@@ -99,7 +100,10 @@ def down(ctx: click.Context) -> None:
 @click.argument("node")
 @click.pass_context
 def kill(ctx: click.Context, node: str) -> None:
-    """Kill a node (SIGKILL), as a power cut would; it stays dead until `devnet start`. NODE is node4 or 4."""
+    """Kill a node (SIGKILL), as a power cut would; it stays dead until `devnet start`.
+
+    NODE is node4 or 4, or chain, which stops with its state: as if all who run it were away.
+    """
     _act(session_of(ctx), "kill", node)
 
 
@@ -107,13 +111,26 @@ def kill(ctx: click.Context, node: str) -> None:
 @click.argument("node")
 @click.pass_context
 def start(ctx: click.Context, node: str) -> None:
-    """Start a node that was killed or that failed; returns when it has joined. NODE is node4 or 4."""
+    """Start a node that was killed or that failed; returns when it has joined. NODE is node4 or 4, or chain."""
     from peerage.cli.devnet import control
 
     session = session_of(ctx)
     started = control.ask(session.devnet_home, "start", node=node)
-    _wait_joined(session.devnet_home, started)
+    if "home" in started:  # the chain has none
+        _wait_joined(session.devnet_home, started)
     session.result(started, lambda n: fields(n.items()))
+
+
+@devnet.command(cls=Verb)
+@click.pass_context
+def join(ctx: click.Context) -> None:
+    """Let one more member join: made, admitted, given its credits, and its node started; returns when it has joined."""
+    from peerage.cli.devnet import control
+
+    session = session_of(ctx)
+    joined = control.ask(session.devnet_home, "join")
+    _wait_joined(session.devnet_home, joined)
+    session.result(joined, lambda n: fields(n.items()))
 
 
 def _wait_joined(directory: Path, node: Mapping[str, Any]) -> None:
@@ -141,7 +158,8 @@ def _act(session: Session, verb: str, node: str) -> None:
 
 
 def show_status(status: Mapping[str, Any]) -> None:
-    fields([("home", status["home"]), ("chain", status["rpc"]), ("epoch", f"{status['epoch_seconds']} s")])
+    chain = f"{status['rpc']}, {status['chain']}"
+    fields([("home", status["home"]), ("chain", chain), ("epoch", f"{status['epoch_seconds']} s")])
     table(
         ["node", ">member", "state", ">pid", "endpoint"],
         [[n["name"], n["member"] or "–", n["state"], n["pid"] or "–", n["endpoint"]] for n in status["nodes"]],

@@ -1,6 +1,6 @@
 """The devnet's control socket: one JSON request a connection, one JSON answer. Only who started it can connect.
 
-{"verb": "status" | "kill" | "start" | "down", "node": NAME}
+{"verb": "status" | "kill" | "start" | "join" | "down", "node": NAME}
 → {"result": {…}} or {"error": {"kind", "message", "exit_code"}}
 """
 

@@ -26,6 +26,7 @@ def stopped_status(directory: Path, devnet: DevnetState) -> dict[str, Any]:
         "home": str(directory),
         "running": False,
         "ready": False,
+        "chain": "stopped",
         "pid": None,
         **described(devnet),
         "nodes": [

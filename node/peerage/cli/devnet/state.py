@@ -14,6 +14,7 @@ from peerage.errors import LocalFault, UnknownVersion, UserError
 SCHEMA = 1
 FILE = "devnet.json"
 HOST = "127.0.0.1"
+MAX_NODES = 48
 FIRST_PORT = 15000
 LAST_PORT = 32000
 

@@ -22,6 +22,7 @@ from peerage.cli.devnet.nodes import NodeProcess, end_leftover, home_of, log_of,
 from peerage.errors import LocalFault, UserError
 
 LOCK = "devnet.lock"
+CHAIN = "chain"  # what `kill` and `start` call it
 START_TOGETHER = 3  # nodes that import their libraries at the same time; more only wait for each other
 READY_BASE_S = 60.0  # patience before a devnet counts as failed: a base, …
 READY_PER_NODE_S = 10.0  # … for each node's start, …
@@ -39,6 +40,7 @@ class Supervisor:
         self._report = report
         self._stop = asyncio.Event()
         self._ready = False
+        self._joining = asyncio.Lock()
         self._chain: DevnetChain | None = None
         self._nodes = [NodeProcess(directory, node, self._save) for node in devnet.nodes]
 
@@ -130,6 +132,15 @@ class Supervisor:
             case "down":
                 self._stop.set()
                 return self.status()
+            case "kill" if request.get("node") == CHAIN:
+                await self._running_chain.kill()
+                return self._shown_chain()
+            case "start" if request.get("node") == CHAIN:
+                await self._running_chain.start()
+                self._save()
+                return self._shown_chain()
+            case "join":
+                return self._shown(await self._join())
             case "kill":
                 process = self._process(str(request.get("node")))
                 await process.kill()
@@ -140,6 +151,32 @@ class Supervisor:
                 return self._shown(process)
             case verb:
                 raise UserError(f"the devnet knows no verb {verb!r}")
+
+    @property
+    def _running_chain(self) -> DevnetChain:
+        if self._chain is None or not self._ready:
+            raise UserError("the devnet is still coming up: try again in a moment")
+        return self._chain
+
+    async def _join(self) -> NodeProcess:
+        async with self._joining:
+            chain = self._running_chain
+            if chain.killed:
+                raise UserError("the chain is stopped: start it first with 'peerage devnet start chain'")
+            if len(self.devnet.nodes) >= state.MAX_NODES:
+                raise UserError(f"a devnet has {state.MAX_NODES} nodes at most")
+            node = state.NodeState(number=len(self.devnet.nodes) + 1, port=state.free_ports(1)[0])
+            await bootstrap.join(self.directory, self.devnet, chain, node)
+            self.devnet.nodes.append(node)
+            process = NodeProcess(self.directory, node, self._save)
+            self._nodes.append(process)
+            self._save()
+            await process.start()
+            return process
+
+    def _shown_chain(self) -> dict[str, Any]:
+        assert self._chain is not None
+        return {"name": CHAIN, "state": "killed" if self._chain.killed else "running", "pid": self._chain.pid or None}
 
     def _process(self, name: str) -> NodeProcess:
         node = self.devnet.node(name)
@@ -162,6 +199,7 @@ class Supervisor:
             "home": str(self.directory),
             "running": True,
             "ready": self._ready,
+            "chain": "killed" if self._chain is not None and self._chain.killed else "running",
             "pid": os.getpid(),
             **described(self.devnet),
             "nodes": [self._shown(process) for process in self._nodes],
