@@ -234,9 +234,17 @@ abstract contract Network is Test {
 
     // Proofs
 
-    function possession(bytes32 id, uint32 epoch) internal view returns (Possession memory answer) {
+    function possession(bytes32 id, uint32 epoch) internal view returns (Possession memory) {
         (,,,, uint64 leaves, uint64[] memory indices) = proofs.challenge(id, epoch);
-        SumTrees.Tree memory tree = treeOf(id, leaves);
+        return possessionFrom(treeOf(id, leaves), id, indices);
+    }
+
+    /// @dev Leaves of any tree, as an answer for any agreement.
+    function possessionFrom(SumTrees.Tree memory tree, bytes32 id, uint64[] memory indices)
+        internal
+        pure
+        returns (Possession memory answer)
+    {
         answer.agreement = id;
         answer.samples = new Sample[](indices.length);
         for (uint256 i = 0; i < indices.length; ++i) {

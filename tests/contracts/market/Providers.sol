@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {Possession} from "peerage/types/Types.sol";
+import {Books} from "./Books.sol";
+import {Weather} from "./Weather.sol";
+
+/// @notice What providers do besides their duty.
+abstract contract Providers is Weather {
+    using Books for Books.Book;
+
+    /// @dev The lossy provider's disk breaks: the first leaves of an agreement are gone, now and then all of them.
+    function lose(uint8 which, uint8 leaves) external act {
+        if (ids.length == 0) return;
+        bytes32 id = _any(which);
+        if (book[id].provider != LOSSY || lostAllIn[id] != 0) return;
+        uint64 gone = leaves > 200 ? type(uint64).max : leaves % MAX_LEAVES;
+        if (gone <= lost[id]) return;
+        lost[id] = gone;
+        if (gone == type(uint64).max) lostAllIn[id] = epoch;
+        _done();
+    }
+
+    /// @dev A day on which whoever lacks the data tries what it can make up: another agreement's data, or leaves of its own
+    /// that are not asked for.
+    function forge(uint8 proving, uint8 other, uint8 how) external act {
+        _day(255, proving);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            bytes32 id = ids[i];
+            if (book[id].provider != CHEAT && lostAllIn[id] == 0) continue;
+            (bool due,,,, uint64 leaves, uint64[] memory indices) = proofs.challenge(id, epoch);
+            if (!due || book[id].proven[epoch]) continue;
+            Possession[] memory answers = new Possession[](1);
+            answers[0] = how % 3 == 0 ? _ofAnother(id, _any(other), leaves, indices) : _forged(id, leaves, indices, how);
+            vm.prank(node(book[id].provider));
+            try proofs.prove(answers) {
+                revert("forged");
+            } catch (bytes memory reason) {
+                _refused(reason);
+            }
+        }
+        _done();
+    }
+
+    function _ofAnother(bytes32 id, bytes32 other, uint64 leaves, uint64[] memory indices)
+        private
+        pure
+        returns (Possession memory)
+    {
+        bytes32 tag = other == id ? keccak256("made up") : other;
+        return possessionFrom(treeOf(tag, leaves), id, indices);
+    }
+
+    /// @dev Leaves that it does have, though not those that are asked for.
+    function _forged(bytes32 id, uint64 leaves, uint64[] memory indices, uint8 how)
+        private
+        pure
+        returns (Possession memory)
+    {
+        if (leaves == 1) return possessionFrom(treeOf("made up", leaves), id, indices);
+        for (uint256 i = 0; i < indices.length; ++i) {
+            indices[i] = uint64((indices[i] + 1 + how % (leaves - 1)) % leaves);
+        }
+        return possessionFrom(treeOf(id, leaves), id, indices);
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {StateTable} from "peerage/libraries/StateTable.sol";
+import {AgreementState, Params, Possession, Terms} from "peerage/types/Types.sol";
+import {Network} from "../Network.sol";
+import {Books} from "./Books.sol";
+import {Journal} from "./Journal.sol";
+
+/// @notice The network that the actors act on, and the books that are kept beside it.
+///
+/// Member 1 is a client; 2 an honest provider; 3 a lazy one, that proves when it likes; 4 a lossy one, that keeps its data
+/// until it loses some or all; 5 a cheat, that never kept any. Everybody but the honest provider is a client too.
+abstract contract Stage is Network, Journal {
+    using Books for Books.Book;
+    using StateTable for AgreementState;
+
+    uint32 internal constant MEMBERS = 5;
+    uint32 internal constant HONEST = 2;
+    uint32 internal constant LAZY = 3;
+    uint32 internal constant LOSSY = 4;
+    uint32 internal constant CHEAT = 5;
+    uint256 internal constant MAX_AGREEMENTS = 16;
+    uint256 internal constant MAX_LIVE = 6;
+    uint64 internal constant MAX_LEAVES = 32;
+    uint64 internal constant CAPACITY = MAX_LEAVES << 10;
+
+    bytes32[] public ids;
+    mapping(bytes32 id => Books.Book) internal book;
+    mapping(bytes32 id => AgreementState) public seen;
+    /// @dev Leaves of an agreement that its provider has lost, from the first on.
+    mapping(bytes32 id => uint64) internal lost;
+    mapping(bytes32 id => uint32) internal lostAllIn;
+    uint32 public epoch;
+
+    mapping(uint32 member => uint256) public deposited;
+    mapping(uint32 member => uint256) public withdrawn;
+
+    /// @dev The clock stands at the world's epoch when an actor acts, and the books are brought up to date afterwards.
+    modifier act() {
+        if (beacon.currentEpoch() != epoch) toEpoch(epoch);
+        _;
+        _follow();
+    }
+
+    error BadTransition(bytes32 id, AgreementState from, AgreementState to);
+
+    function _begin() internal {
+        deploy(Params(uint32(EPOCH), 0, 2, 3, 8, 8, 4, 0, 8, 0, CAPACITY));
+        join(MEMBERS);
+        for (uint32 member = 1; member <= MEMBERS; ++member) {
+            deposited[member] = START_BALANCE;
+        }
+        epoch = 2;
+        toEpoch(epoch);
+        beatAll();
+    }
+
+    function _member(uint8 who) internal pure returns (uint32) {
+        return 1 + who % MEMBERS;
+    }
+
+    function _inForce() internal view returns (uint256 number) {
+        for (uint256 i = 0; i < ids.length; ++i) {
+            if (seen[ids[i]].live()) ++number;
+        }
+    }
+
+    /// @dev Mostly one that is in force: of the others nothing is asked any more.
+    function _any(uint8 which) internal view returns (bytes32 id) {
+        for (uint256 i = 0; i < ids.length; ++i) {
+            id = ids[(which + i) % ids.length];
+            if (which > 240 || seen[id].live()) return id;
+        }
+    }
+
+    function _opened(bytes32 id, Terms memory terms) internal {
+        ids.push(id);
+        book[id].begin(terms, epoch);
+    }
+
+    /// @dev The answer to the current challenge, from the leaves that are left; false if one that is asked for is lost.
+    function _answer(bytes32 id) internal view returns (bool able, Possession memory answer) {
+        (,,,, uint64 leaves, uint64[] memory indices) = proofs.challenge(id, epoch);
+        for (uint256 i = 0; i < indices.length; ++i) {
+            if (indices[i] < lost[id]) return (false, answer);
+        }
+        return (leaves != 0, possession(id, epoch));
+    }
+
+    function _proveIfAble(bytes32 id) internal {
+        (bool due,,,,,) = proofs.challenge(id, epoch);
+        if (!due || book[id].proven[epoch]) return;
+        (bool able, Possession memory answer) = _answer(id);
+        if (!able) return;
+        send(book[id].provider, answer);
+        book[id].proved(epoch);
+    }
+
+    /// @dev Whatever was settled meanwhile is judged in the books too; states are compared with the table.
+    function _follow() private {
+        for (uint256 i = 0; i < ids.length; ++i) {
+            bytes32 id = ids[i];
+            AgreementState state = stateOf(id);
+            AgreementState before = seen[id];
+            if (state != before) {
+                if (!_inTable(before, state)) revert BadTransition(id, before, state);
+                seen[id] = state;
+            }
+            uint32 next = clearing.ledgerOf(id).nextEpoch;
+            Books.Book storage kept = book[id];
+            while (kept.next < next) {
+                uint32 judged = kept.next;
+                kept.judge([beacon.quorate(judged - 1), beacon.quorate(judged), beacon.quorate(judged + 1)]);
+            }
+        }
+    }
+
+    /// @dev node/spec/agreements.md, written again.
+    function _inTable(AgreementState from, AgreementState to) private pure returns (bool) {
+        if (from == AgreementState.NONE) return to == AgreementState.ACTIVE;
+        if (from == AgreementState.ACTIVE) {
+            return to == AgreementState.GRACE || to == AgreementState.FAILED || to == AgreementState.ENDED;
+        }
+        return from == AgreementState.GRACE && to != AgreementState.NONE;
+    }
+}
