@@ -47,5 +47,5 @@ def challenge_indices(
 
 
 def word_and_bit(epoch: int) -> tuple[int, int]:
-    """Where the bitmap of proven epochs holds an epoch: (word, bit from the least significant)."""
+    """Where a bitmap of epochs holds one: (word, bit from the least significant)."""
     return epoch // 256, epoch % 256

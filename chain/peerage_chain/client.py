@@ -14,7 +14,18 @@ from peerage_chain.reads import ChainReads
 from peerage_chain.rpc import Rpc
 from peerage_chain.sender import Mined, Sender
 from peerage_chain.typed import agreement_id, enrolment_values, revision_values, terms_values
-from peerage_chain.types import TYPES_VERSION, ZERO32, AgreementId, Enrolment, MemberId, Offer, Revision, Sample, Terms
+from peerage_chain.types import (
+    TYPES_VERSION,
+    ZERO32,
+    AgreementId,
+    Enrolment,
+    Epoch,
+    MemberId,
+    Offer,
+    Revision,
+    Sample,
+    Terms,
+)
 
 MAX_CALLDATA_BYTES = 96 * 1024  # engines take no transaction over 128 KiB
 MAX_SETTLED = 32  # agreements in one settlement
@@ -80,6 +91,14 @@ class Chain(ChainReads):
     async def publish_offer(self, offer: Offer) -> None:
         """Publish the member's standing offer."""
         await self._write("Members", "publishOffer", offer_values(offer))
+
+    async def declare_maintenance(self, first: Epoch, end: Epoch) -> None:
+        """Declare maintenance in [first, end), two epochs ahead at least. Refused as BadWindow, OverBudget."""
+        await self._write("Members", "declareMaintenance", first, end)
+
+    async def cancel_maintenance(self, first: Epoch, end: Epoch) -> None:
+        """Take declared maintenance back in [first, end), two epochs ahead at least. Refused as BadWindow."""
+        await self._write("Members", "cancelMaintenance", first, end)
 
     # --- the beacon ---
 

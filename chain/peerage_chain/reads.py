@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from peerage_chain.challenge import word_and_bit
 from peerage_chain.codec import agreement_of, challenge_of, member_of, removal_of
 from peerage_chain.contracts import Contracts
 from peerage_chain.errors import ContractsMissing
@@ -143,6 +144,14 @@ class ChainReads:
         """The member for which this key acts now (a live node key, or the account), or None."""
         id = await self.contracts.read("Members", "memberOf", key)
         return await self._member(id)
+
+    async def maintenance(self, member: MemberId, first: Epoch, end: Epoch) -> tuple[Epoch, ...]:
+        """The epochs in [first, end) in which a member has declared maintenance."""
+        words = range(word_and_bit(first)[0], word_and_bit(max(first, end - 1))[0] + 1)
+        values = await self.contracts.read_many([("Members", "maintenanceWord", (member, w)) for w in words])
+        bits = dict(zip(words, values, strict=True))
+        places = ((e, *word_and_bit(e)) for e in range(first, end))
+        return tuple(Epoch(e) for e, word, bit in places if bits[word] >> bit & 1)
 
     async def _member(self, id: int) -> MemberInfo | None:
         if id == 0:

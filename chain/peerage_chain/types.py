@@ -104,9 +104,23 @@ class Offer:
 
 
 class MemberStatus(IntEnum):
+    """What each may do is the contracts' StatusTable; reading one's own data is refused to none."""
+
     NONE = 0
     ACTIVE = 1
     SUSPENDED = 2
+    LEAVING = 3
+    LEFT = 4
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may revise, anchor and announce removals."""
+        return self in (MemberStatus.ACTIVE, MemberStatus.LEAVING)
+
+    @property
+    def promises(self) -> bool:
+        """Whether it may offer, open agreements, and prolong or enlarge them."""
+        return self is MemberStatus.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ contract Agreements is IAgreements, Signed {
         Agreement storage agreement = _agreement[id];
         if (agreement.state != AgreementState.ACTIVE) revert NotInForce(id, agreement.state);
         uint32 client = _senderAsClient(id, agreement);
-        _requireActive(client);
+        _requireWriter(client);
         Removal memory pending = agreement.removal;
         if (pending.leaves != 0) revert RemovalPending(id, pending.objects, pending.ready);
         if (objects == 0 || leaves == 0) revert EmptyRemoval(id);
@@ -256,8 +256,8 @@ contract Agreements is IAgreements, Signed {
         }
         if (terms.capacity < MIN_CAPACITY) revert TooSmall(terms.capacity, MIN_CAPACITY);
         if (_clientBound(terms) > type(uint128).max) revert CostOutOfRange(_clientBound(terms));
-        _requireActive(terms.client);
-        _requireActive(terms.provider);
+        _requirePromiser(terms.client);
+        _requirePromiser(terms.provider);
         (bytes32 tip,) = _beacon().tipOf(terms.provider);
         if (tip == 0) revert ProviderWithoutTip(terms.provider);
     }
@@ -277,8 +277,8 @@ contract Agreements is IAgreements, Signed {
         }
         uint256 size = uint256(revision.leaves) * LEAF_SIZE;
         if (size > agreement.terms.capacity) revert OverCapacity(id, size, agreement.terms.capacity);
-        _requireActive(agreement.terms.client);
-        _requireActive(agreement.terms.provider);
+        _requireWriter(agreement.terms.client);
+        _requireWriter(agreement.terms.provider);
     }
 
     /// @dev A key stolen from a node could sign a revision without the data: only what was announced long enough ago goes.
@@ -308,7 +308,7 @@ contract Agreements is IAgreements, Signed {
 
     function _bind(address key, uint256 amount) private {
         uint256 bound = boundBy[key] + amount;
-        uint256 limit = _members().spendingLimitOf(key);
+        (,, uint256 limit) = _members().authority(key);
         if (bound > limit) revert OverSpendingLimit(key, bound, limit);
         boundBy[key] = bound;
     }

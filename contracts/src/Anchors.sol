@@ -20,7 +20,7 @@ contract Anchors is IAnchors, Peered {
     /// @inheritdoc IAnchors
     function anchor(uint32 repository, uint64 number, bytes32 head) external override {
         uint32 member = _sender();
-        _requireActive(member);
+        _requireWriter(member);
         if (head == 0) revert ZeroHead();
         Anchor storage current = _anchors[member][repository];
         if (number <= current.number) revert NumberNotGrowing(member, repository, current.number, number);

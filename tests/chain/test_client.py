@@ -187,3 +187,18 @@ def test_the_proxy_s_transaction_is_the_well_known_one() -> None:
     from eth_account import Account
 
     assert Account.recover_transaction(PROXY_TRANSACTION) == PROXY_SIGNER
+
+
+async def test_maintenance_is_declared_ahead_and_seen(network: Network) -> None:
+    (alice,) = await network.join("alice")
+    epoch = (await network.observer.now()).epoch
+    first, end = Epoch(epoch + 250), Epoch(epoch + 262)
+    await alice.chain.declare_maintenance(first, end)
+    await alice.chain.cancel_maintenance(Epoch(end - 2), end)
+    declared = await network.observer.maintenance(alice.id, epoch, Epoch(epoch + 600))
+    assert declared == tuple(Epoch(e) for e in range(first, end - 2))
+    assert await network.observer.maintenance(alice.id, first, Epoch(first + 1)) == (first,)
+    assert await network.observer.maintenance(alice.id, end, end) == ()
+    with pytest.raises(Reverted) as caught:
+        await alice.chain.declare_maintenance(Epoch(epoch + 1), end)
+    assert caught.value.name == "BadWindow"

@@ -5,7 +5,7 @@ import {AgreementView, IAgreements, Standing} from "peerage/interfaces/IAgreemen
 import {IClearing} from "peerage/interfaces/IClearing.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
 import {StateTable} from "peerage/libraries/StateTable.sol";
-import {AgreementState, Enrolment, Offer, Revision, Terms} from "peerage/types/Types.sol";
+import {AgreementState, Enrolment, MemberStatus, Offer, Revision, Terms} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
 
 contract AgreementsTest is Network {
@@ -131,7 +131,7 @@ contract AgreementsTest is Network {
         for (uint32 member = 1; member <= 2; ++member) {
             vm.prank(operator);
             members.suspend(member);
-            expectRefusal(terms, abi.encodeWithSelector(IPeered.MemberIsSuspended.selector, member));
+            expectRefusal(terms, abi.encodeWithSelector(IPeered.StatusForbids.selector, member, MemberStatus.SUSPENDED));
             vm.prank(operator);
             members.reinstate(member);
         }
@@ -251,7 +251,9 @@ contract AgreementsTest is Network {
         bytes32 id = openBetween(CLIENT, PROVIDER);
         vm.prank(operator);
         members.suspend(CLIENT);
-        expectRefusal(nextRevision(id, 1), abi.encodeWithSelector(IPeered.MemberIsSuspended.selector, CLIENT));
+        expectRefusal(
+            nextRevision(id, 1), abi.encodeWithSelector(IPeered.StatusForbids.selector, CLIENT, MemberStatus.SUSPENDED)
+        );
     }
 
     function test_revise_refusesOneSideOnly() public {

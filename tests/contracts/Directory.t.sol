@@ -10,7 +10,7 @@ import {IAnchors} from "peerage/interfaces/IAnchors.sol";
 import {IDirectory} from "peerage/interfaces/IDirectory.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
 import {Kinds} from "peerage/libraries/Kinds.sol";
-import {Params} from "peerage/types/Types.sol";
+import {MemberStatus, Params} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
 
 contract DirectoryTest is Network {
@@ -164,7 +164,7 @@ contract DirectoryTest is Network {
         anchors.anchor(0, 1, "head");
         vm.prank(operator);
         members.suspend(member);
-        vm.expectRevert(abi.encodeWithSelector(IPeered.MemberIsSuspended.selector, member));
+        vm.expectRevert(abi.encodeWithSelector(IPeered.StatusForbids.selector, member, MemberStatus.SUSPENDED));
         vm.prank(node(member));
         anchors.anchor(0, 1, "head");
     }

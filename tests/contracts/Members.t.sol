@@ -118,7 +118,10 @@ contract MembersTest is Network {
         assertEq(members.memberOf(vm.addr(key)), member);
         vm.warp(given.expiresAt);
         assertEq(members.memberOf(vm.addr(key)), 0);
-        assertEq(members.spendingLimitOf(vm.addr(key)), 0);
+        (uint32 found, MemberStatus status, uint256 limit) = members.authority(vm.addr(key));
+        assertEq(found, 0);
+        assertEq(uint8(status), uint8(MemberStatus.NONE));
+        assertEq(limit, 0);
     }
 
     function test_enrol_refusesAnotherSigner() public {
@@ -283,7 +286,7 @@ contract MembersTest is Network {
         members.publishOffer(offer);
         vm.prank(operator);
         members.suspend(member);
-        vm.expectRevert(abi.encodeWithSelector(IPeered.MemberIsSuspended.selector, member));
+        vm.expectRevert(abi.encodeWithSelector(IPeered.StatusForbids.selector, member, MemberStatus.SUSPENDED));
         vm.prank(vm.addr(key));
         members.publishOffer(offer);
     }
@@ -323,12 +326,49 @@ contract MembersTest is Network {
         assertEq(members.roster(type(uint32).max, type(uint32).max).length, 0);
     }
 
-    function test_spendingLimit_isTheKeysOwn() public {
+    function authorityIs(address given, uint32 found, MemberStatus status, uint256 limit) internal view {
+        (uint32 actual, MemberStatus shown, uint256 bindable) = members.authority(given);
+        assertEq(actual, found);
+        assertEq(uint8(shown), uint8(status));
+        assertEq(bindable, limit);
+    }
+
+    function test_authority_tellsAllAboutAKey() public {
         Enrolment memory given = enrolment(member, key);
         given.spendingLimit = 123;
         send(given);
-        assertEq(members.spendingLimitOf(vm.addr(key)), 123);
-        assertEq(members.spendingLimitOf(account(member)), type(uint256).max);
-        assertEq(members.spendingLimitOf(address(9)), 0);
+        authorityIs(vm.addr(key), member, MemberStatus.ACTIVE, 123);
+        authorityIs(account(member), member, MemberStatus.ACTIVE, type(uint256).max);
+        authorityIs(address(9), 0, MemberStatus.NONE, 0);
+        vm.prank(operator);
+        members.suspend(member);
+        authorityIs(vm.addr(key), member, MemberStatus.SUSPENDED, 123);
+        authorityIs(account(member), member, MemberStatus.SUSPENDED, type(uint256).max);
+        uint256 second = newKey();
+        enrol(member, second);
+        authorityIs(vm.addr(second), member, MemberStatus.SUSPENDED, type(uint64).max);
+        vm.prank(account(member));
+        members.revoke(vm.addr(key));
+        authorityIs(vm.addr(key), 0, MemberStatus.NONE, 0);
+        vm.prank(operator);
+        members.reinstate(member);
+        authorityIs(vm.addr(key), 0, MemberStatus.NONE, 0);
+        authorityIs(vm.addr(second), member, MemberStatus.ACTIVE, type(uint64).max);
+    }
+
+    function test_authority_readsOneWord() public {
+        enrol(member, key);
+        address given = vm.addr(key);
+        vm.record();
+        members.authority(given);
+        (bytes32[] memory reads,) = vm.accesses(address(members));
+        for (uint256 i = 1; i < reads.length; ++i) {
+            assertEq(reads[i], reads[0]);
+        }
+    }
+
+    function test_entityOf_isTheLegalEntitysHash() public {
+        assertEq(members.entityOf(member), members.roster(member, 1)[0].legalEntity);
+        assertEq(members.entityOf(9), 0);
     }
 }

@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IAgreements, Removal} from "peerage/interfaces/IAgreements.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
-import {AgreementState, Enrolment, Revision, Terms} from "peerage/types/Types.sol";
+import {AgreementState, Enrolment, MemberStatus, Revision, Terms} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
 
 /// @notice Data goes only after an announcement that stood for the minimum retention.
@@ -133,7 +133,7 @@ contract RemovalsTest is Network {
     function test_announce_refusesWhileSuspended() public {
         vm.prank(operator);
         members.suspend(CLIENT);
-        bytes memory suspended = abi.encodeWithSelector(IPeered.MemberIsSuspended.selector, CLIENT);
+        bytes memory suspended = abi.encodeWithSelector(IPeered.StatusForbids.selector, CLIENT, MemberStatus.SUSPENDED);
         expectRefusal(node(CLIENT), id, OBJECTS, GONE, suspended);
     }
 

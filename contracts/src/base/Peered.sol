@@ -9,11 +9,14 @@ import {IMembers} from "../interfaces/IMembers.sol";
 import {IPeered} from "../interfaces/IPeered.sol";
 import {IProofs} from "../interfaces/IProofs.sol";
 import {Kinds} from "../libraries/Kinds.sol";
+import {StatusTable} from "../libraries/StatusTable.sol";
 import {MemberStatus, Params} from "../types/Types.sol";
 
 /// @notice Base of the contracts that the Directory lists: the clock, the way to the others, and who may call.
 /// @dev The others are looked up at each call, so that one can be replaced while the rest stay.
 abstract contract Peered is IPeered {
+    using StatusTable for MemberStatus;
+
     /// @inheritdoc IPeered
     IDirectory public immutable override directory;
 
@@ -48,8 +51,16 @@ abstract contract Peered is IPeered {
         if (member == 0) revert NotAMember(msg.sender);
     }
 
-    function _requireActive(uint32 member) internal view {
-        if (_members().statusOf(member) != MemberStatus.ACTIVE) revert MemberIsSuspended(member);
+    /// @dev That a member may make new promises: offer, open, prolong, enlarge.
+    function _requirePromiser(uint32 member) internal view {
+        MemberStatus status = _members().statusOf(member);
+        if (!status.promises()) revert StatusForbids(member, status);
+    }
+
+    /// @dev That a member may change what it stores: revise, anchor, announce a removal.
+    function _requireWriter(uint32 member) internal view {
+        MemberStatus status = _members().statusOf(member);
+        if (!status.writes()) revert StatusForbids(member, status);
     }
 
     function _members() internal view returns (IMembers) {

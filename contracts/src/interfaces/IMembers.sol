@@ -43,6 +43,10 @@ interface IMembers {
     error TooLong(string field, uint256 length, uint256 limit);
     error NotTheAccount(uint32 member, address sender);
     error AlreadyRevoked(address node);
+    /// @notice Maintenance is declared and cancelled for [from, to), from `earliest` on.
+    error BadWindow(uint32 from, uint32 to, uint32 earliest);
+    /// @notice More epochs of maintenance than a member has in the 256 from word * 256 on.
+    error OverBudget(uint32 member, uint32 word, uint256 epochs, uint256 budget);
 
     event MemberAdmitted(
         uint32 indexed member, address indexed account, bytes32 legalEntity, bytes2 jurisdiction, string name
@@ -62,6 +66,8 @@ interface IMembers {
     );
     event NodeRevoked(uint32 indexed member, address indexed node);
     event NodeAnnounced(uint32 indexed member, address indexed node, string endpoint, string site);
+    event MaintenanceDeclared(uint32 indexed member, uint32 from, uint32 to);
+    event MaintenanceCancelled(uint32 indexed member, uint32 from, uint32 to);
     event OfferPublished(uint32 indexed member, address indexed node, Offer offer);
 
     /// @notice Admits a legal entity. Operator only.
@@ -104,17 +110,31 @@ interface IMembers {
     /// @notice Publishes the member's standing offer. A live node key, or the account; not while suspended.
     function publishOffer(Offer calldata offer) external;
 
+    /// @notice Declares maintenance in the epochs [from, to): a proof that is missing then costs its pay and nothing more.
+    /// A member's key; two epochs ahead at least, within the budget of epochs in every 256.
+    function declareMaintenance(uint32 from, uint32 to) external;
+
+    /// @notice Takes declared maintenance back in the epochs [from, to), two epochs ahead at least. A member's key.
+    function cancelMaintenance(uint32 from, uint32 to) external;
+
+    /// @notice Bit i: the member is in maintenance in epoch word * 256 + i.
+    function maintenanceWord(uint32 member, uint32 word) external view returns (uint256);
+
     /// @notice The member that a key acts for now: a live node key or an account. 0 if none, revoked or expired.
     function memberOf(address key) external view returns (uint32);
 
     function memberOfAccount(address account) external view returns (uint32);
 
-    /// @notice Micro-credits that a key may bind in agreements; the highest number for an account.
-    function spendingLimitOf(address key) external view returns (uint256);
+    /// @notice All about a key in one read: the member that it acts for now, zero if none; that member's status; the
+    /// micro-credits that the key may bind in agreements, the highest number for an account.
+    function authority(address key) external view returns (uint32 member, MemberStatus status, uint256 spendingLimit);
 
     function statusOf(uint32 member) external view returns (MemberStatus);
 
     function accountOf(uint32 member) external view returns (address);
+
+    /// @notice Hash that identifies a member's legal entity.
+    function entityOf(uint32 member) external view returns (bytes32);
 
     function offerOf(uint32 member) external view returns (Offer memory);
 

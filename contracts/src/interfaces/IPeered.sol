@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {MemberStatus} from "../types/Types.sol";
 import {IDirectory} from "./IDirectory.sol";
 
 /// @notice What every contract that the Directory lists has in common.
@@ -11,8 +12,8 @@ interface IPeered {
     error OnlyContract(bytes32 kind, address caller);
     /// @notice The sender is neither a live node key nor the account of a member.
     error NotAMember(address sender);
-    /// @notice The member is suspended: no writes, no new agreements.
-    error MemberIsSuspended(uint32 member);
+    /// @notice A member of this status may not do this: see StatusTable.
+    error StatusForbids(uint32 member, MemberStatus status);
     error UnsupportedVersion(uint16 given);
     /// @notice A reserved field is not zero: this version of the contracts does not know what it asks for.
     error UnsupportedExtension(bytes32 given);

@@ -36,10 +36,13 @@ struct Params {
     uint64 minCapacity;
 }
 
+/// @notice What each may do is in StatusTable.
 enum MemberStatus {
     NONE,
     ACTIVE,
-    SUSPENDED
+    SUSPENDED,
+    LEAVING,
+    LEFT
 }
 
 /// @notice A member's standing offer as provider. capacity 0 means none. Prices are per GiB, for an epoch or for egress.

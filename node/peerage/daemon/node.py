@@ -47,7 +47,7 @@ from peerage.store.objects import ObjectStore
 from peerage_chain import typed
 from peerage_chain.client import Chain
 from peerage_chain.errors import ChainFault, ChainUnavailable
-from peerage_chain.types import ChainTime, MemberInfo, MemberStatus
+from peerage_chain.types import ChainTime, MemberInfo
 
 _CONNECT_EVERY_S = 2.0
 _SETTLED_BLOCKS = 3
@@ -323,7 +323,7 @@ class Node:
 
     async def _offer(self, chain: Chain) -> None:
         wanted = offer_of(self._read_policy())
-        if self._member.status is MemberStatus.ACTIVE and self._member.offer != wanted:
+        if self._member.status.promises and self._member.offer != wanted:
             await chain.publish_offer(wanted)
             log.info("offer published", capacity=wanted.capacity, price=wanted.price_per_gib_epoch)
 

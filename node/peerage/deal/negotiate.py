@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from peerage.deal.policy import AGREEMENT_MIN_BYTES, Policy
 from peerage.wire.refusals import RefusalCode
-from peerage_chain.types import GIB, TYPES_VERSION, ZERO32, Epoch, MemberId, MemberInfo, MemberStatus, Offer, Terms
+from peerage_chain.types import GIB, TYPES_VERSION, ZERO32, Epoch, MemberId, MemberInfo, Offer, Terms
 
 OPEN_WITHIN_EPOCHS = 16
 """Epochs after the proposal in which an agreement may still be opened: the provider keeps room for so long."""
@@ -132,8 +132,8 @@ def _malformed(terms: Terms, now: Epoch) -> Refuse | None:
 
 
 def _unfit_client(client: MemberInfo) -> Refuse | None:
-    if client.status != MemberStatus.ACTIVE:
-        return Refuse(RefusalCode.SUSPENDED, f"member {client.id} is suspended")
+    if not client.status.promises:
+        return Refuse(RefusalCode.SUSPENDED, f"member {client.id} is {client.status.name.lower()}")
     return None
 
 
@@ -230,7 +230,7 @@ def suits(prospect: Prospect, policy: Policy, capacity: int) -> Verdict:
     allowed = not take.jurisdictions_allow or member.jurisdiction in take.jurisdictions_allow
     return _within(
         (
-            (member.status == MemberStatus.ACTIVE, "it is not an active member"),
+            (member.status.promises, "it is not an active member"),
             (prospect.reachable, "it cannot be reached"),
             (offer.capacity > 0, "it offers nothing"),
             (prospect.free_bytes >= needed, f"it has {max(0, prospect.free_bytes)} bytes left of its offer"),

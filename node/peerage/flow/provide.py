@@ -36,7 +36,7 @@ from peerage.wire.refusals import Refusal, RefusalCode
 from peerage_chain import typed
 from peerage_chain.errors import ChainFault
 from peerage_chain.typed import Domain
-from peerage_chain.types import LIVE_STATES, AgreementInfo, Challenge, MemberInfo, MemberStatus, Revision, Sample, Terms
+from peerage_chain.types import LIVE_STATES, AgreementInfo, Challenge, MemberInfo, Revision, Sample, Terms
 
 UNRECORDED_KEPT_S = 7 * 24 * 3600
 """Objects that no co-signed revision lists are dropped after so long (node/spec/wire.md): both sides know."""
@@ -286,7 +286,7 @@ def refusing() -> Iterator[None]:
 
 
 def _may_write(caller: MemberInfo) -> None:
-    if caller.status != MemberStatus.ACTIVE:
+    if not caller.status.writes:
         raise Refusal(RefusalCode.SUSPENDED, "a suspended member may read its own data, nothing else")
 
 

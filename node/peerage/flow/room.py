@@ -13,7 +13,7 @@ from peerage.flow.context import NodeContext, Report, warn
 from peerage.model import MIB, AgreementId, Code, MemberId, PackId
 from peerage.place import Candidate, code_for, commit_threshold, place
 from peerage_chain.errors import ChainUnavailable
-from peerage_chain.types import MemberInfo, MemberStatus
+from peerage_chain.types import MemberInfo
 
 HEAD_RESERVE = 4 * MIB
 """Kept free in every agreement, so that a head always fits after the data."""
@@ -56,7 +56,7 @@ class Room:
         self._members = {
             info.id: info
             for info in await _members(context)
-            if info.id != context.member and info.status is MemberStatus.ACTIVE and info.nodes
+            if info.id != context.member and info.status.promises and info.nodes
         }
         self.code = code_for(len(self._members), context.policy().take.wanted_code())
         self._expected = expected * self.code.n // self.code.k

@@ -92,6 +92,7 @@ contract Market is Clients, Providers, Outsiders {
 
     /// @return bound_ What the member's node key has bound. limit: what it may.
     function boundBy(uint32 member) external view returns (uint256 bound_, uint256 limit) {
-        return (agreements.boundBy(node(member)), members.spendingLimitOf(node(member)));
+        (,, uint256 limit) = members.authority(node(member));
+        return (agreements.boundBy(node(member)), limit);
     }
 }

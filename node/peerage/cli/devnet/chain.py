@@ -11,7 +11,7 @@ from peerage.cli.devnet.state import DevnetState
 from peerage.errors import LocalFault
 from peerage_chain.anvil import AnvilProcess
 from peerage_chain.client import Chain
-from peerage_chain.types import MemberId, MemberStatus
+from peerage_chain.types import MemberId
 
 DUMP_EVERY_S = 5.0
 BLOCK_S = 0.5
@@ -81,9 +81,7 @@ class DevnetChain:
             useful = {
                 member.id
                 for member in await self._client.roster()
-                if member.status is MemberStatus.ACTIVE
-                and member.live_nodes(now.timestamp_s)
-                and member.offer.capacity > 0
+                if member.status.promises and member.live_nodes(now.timestamp_s) and member.offer.capacity > 0
             }
             for member in wanted - beating:
                 if await self._client.last_beat(member) >= max(since, 1):
