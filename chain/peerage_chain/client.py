@@ -100,6 +100,14 @@ class Chain(ChainReads):
         """Take declared maintenance back in [first, end), two epochs ahead at least. Refused as BadWindow."""
         await self._write("Members", "cancelMaintenance", first, end)
 
+    async def leave(self) -> None:
+        """Announce that the sending account's member leaves the network; for good. Refused as StillBound twice."""
+        await self._write("Members", "leave")
+
+    async def depart(self, member: MemberId) -> None:
+        """Complete the leaving of a member that no agreement binds any more. Refused as WrongStatus the second time."""
+        await self._write("Members", "depart", member)
+
     # --- the beacon ---
 
     async def commit_tip(self, tip: bytes) -> None:

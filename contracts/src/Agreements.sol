@@ -38,6 +38,8 @@ contract Agreements is IAgreements, Signed {
     /// @inheritdoc IAgreements
     mapping(uint32 provider => uint256) public override promised;
     /// @inheritdoc IAgreements
+    mapping(uint32 member => uint32) public override liveOf;
+    /// @inheritdoc IAgreements
     mapping(address key => uint256) public override boundBy;
 
     mapping(bytes32 id => Agreement) private _agreement;
@@ -61,6 +63,8 @@ contract Agreements is IAgreements, Signed {
         address clientKey = _signer(terms.client, id, clientSignature);
         address providerKey = _signer(terms.provider, id, providerSignature);
         _reserve(terms);
+        ++liveOf[terms.client];
+        ++liveOf[terms.provider];
         _bind(clientKey, _clientBound(terms));
         _bind(providerKey, terms.collateral);
 
@@ -141,6 +145,8 @@ contract Agreements is IAgreements, Signed {
         if (to.live()) return;
         Terms memory terms = agreement.terms;
         promised[terms.provider] -= terms.capacity;
+        --liveOf[terms.client];
+        --liveOf[terms.provider];
         // What was spent or lost stays on the key's account for good: a limit caps what a stolen key can cost.
         boundBy[agreement.clientKey] -= _clientBound(terms) - spent;
         boundBy[agreement.providerKey] -= terms.collateral - lost;

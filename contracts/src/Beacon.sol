@@ -6,6 +6,9 @@ import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 import {Peered} from "./base/Peered.sol";
 import {IBeacon, OnionView} from "./interfaces/IBeacon.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
+import {Kinds} from "./libraries/Kinds.sol";
+import {StatusTable} from "./libraries/StatusTable.sol";
+import {MemberStatus} from "./types/Types.sol";
 
 /// @notice Epochs, beats and seeds. See IBeacon.
 ///
@@ -18,6 +21,7 @@ import {IDirectory} from "./interfaces/IDirectory.sol";
 contract Beacon is IBeacon, Peered {
     using BitMaps for BitMaps.BitMap;
     using Checkpoints for Checkpoints.Trace224;
+    using StatusTable for MemberStatus;
 
     /// @dev Two would do: the sum that this epoch's seed is made of, and the one in the making.
     uint256 private constant RING = 4;
@@ -63,7 +67,9 @@ contract Beacon is IBeacon, Peered {
 
     /// @inheritdoc IBeacon
     function commit(bytes20 tip) external override {
-        uint32 member = _sender();
+        (uint32 member, MemberStatus status,) = _members().authority(msg.sender);
+        if (member == 0) revert NotAMember(msg.sender);
+        if (!status.acts()) revert StatusForbids(member, status);
         if (tip == 0) revert ZeroTip();
         uint32 epoch = currentEpoch();
         uint32 from = epoch + COMMIT_DELAY;
@@ -116,6 +122,16 @@ contract Beacon is IBeacon, Peered {
         }
         onion.counted = false;
         _count(member, false);
+    }
+
+    /// @inheritdoc IBeacon
+    function retire(uint32 member) external override onlyContract(Kinds.MEMBERS) {
+        Onion storage onion = _onions[member];
+        bool counted = onion.counted;
+        onion.tip = 0;
+        onion.pending = false;
+        onion.counted = false;
+        if (counted) _count(member, false);
     }
 
     /// @inheritdoc IBeacon

@@ -68,6 +68,31 @@ contract Members is Maintenance, AccessControl {
     }
 
     /// @inheritdoc IMembers
+    function leave() external override {
+        uint32 member = memberOfAccount(msg.sender);
+        if (member == 0) revert UnknownAccount(msg.sender);
+        MemberStatus status = _member[member].status;
+        if (!status.acts()) revert WrongStatus(member, status);
+        if (status == MemberStatus.ACTIVE) {
+            _setStatus(member, MemberStatus.LEAVING);
+            delete _member[member].offer;
+            emit MemberLeaving(member);
+        }
+        uint32 bound = _agreements().liveOf(member);
+        if (bound == 0) _depart(member);
+        else if (status != MemberStatus.ACTIVE) revert StillBound(member, bound);
+    }
+
+    /// @inheritdoc IMembers
+    function depart(uint32 member) external override {
+        MemberStatus status = _member[member].status;
+        if (status != MemberStatus.LEAVING) revert WrongStatus(member, status);
+        uint32 bound = _agreements().liveOf(member);
+        if (bound != 0) revert StillBound(member, bound);
+        _depart(member);
+    }
+
+    /// @inheritdoc IMembers
     function publishOffer(Offer calldata offer) external override {
         uint32 member = memberOf(msg.sender);
         if (member == 0) revert NotAMember(msg.sender);
@@ -107,6 +132,12 @@ contract Members is Maintenance, AccessControl {
         for (uint256 id = first; id < end; ++id) {
             _fill(views[id - first], uint32(id));
         }
+    }
+
+    function _depart(uint32 member) private {
+        _setStatus(member, MemberStatus.LEFT);
+        emit MemberLeft(member);
+        _beacon().retire(member);
     }
 
     function _fill(MemberView memory filled, uint32 id) private view {

@@ -19,7 +19,7 @@ from peerage_chain.directory import CREATE2_PROXY, DEFAULT_DIRECTORY
 from peerage_chain.errors import ChainUnavailable, ContractsMissing, NotAMember, Reverted, WrongChain
 from peerage_chain.rpc import Rpc, show_url
 from peerage_chain.typed import address_of, revocation_digest, sign
-from peerage_chain.types import Epoch, MemberId, Params
+from peerage_chain.types import CREDIT, Epoch, MemberId, MemberStatus, Params
 
 
 @pytest.fixture
@@ -202,3 +202,24 @@ async def test_maintenance_is_declared_ahead_and_seen(network: Network) -> None:
     with pytest.raises(Reverted) as caught:
         await alice.chain.declare_maintenance(Epoch(epoch + 1), end)
     assert caught.value.name == "BadWindow"
+
+
+async def test_a_member_leaves(network: Network) -> None:
+    alice, bob = await network.join("alice", "bob")
+    await network.operator.fund({alice.id: 100 * CREDIT, bob.id: 100 * CREDIT})
+    id, _ = await network.open(alice, bob, term_epochs=3)
+    account = await Chain.connect(network.url, node_key=bob.account_key)
+    await account.leave()
+    assert (await network.observer.roster())[1].status is MemberStatus.LEAVING
+    with pytest.raises(Reverted) as caught:
+        await alice.chain.depart(bob.id)
+    assert (caught.value.name, caught.value.arguments) == ("StillBound", {"member": bob.id, "agreements": 1})
+    await network.jump(4)
+    await network.jump_to_second_half()
+    await alice.chain.settle([id])
+    await alice.chain.depart(bob.id)
+    left = (await network.observer.roster())[1]
+    assert left.status is MemberStatus.LEFT
+    assert {left.status.writes, left.status.promises} == {False}
+    assert await network.observer.member_of_key(address_of(bob.node_key)) is None
+    await account.close()

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IMembers} from "../interfaces/IMembers.sol";
+import {StatusTable} from "../libraries/StatusTable.sol";
 import {TypedData} from "../libraries/TypedData.sol";
 import {Enrolment, MemberStatus, Offer, Revocation} from "../types/Types.sol";
 import {Signed} from "./Signed.sol";
@@ -11,6 +12,8 @@ import {Signed} from "./Signed.sol";
 /// A key and all that is asked about it in each transaction is one storage word, accounts and node keys alike; the member's
 /// status is copied into each of its keys when it changes, which is rare.
 abstract contract MemberKeys is IMembers, Signed {
+    using StatusTable for MemberStatus;
+
     uint256 private constant MAX_NODES = 256;
     uint256 private constant MAX_CERTIFICATE = 4096;
     uint256 private constant MAX_ENDPOINT = 256;
@@ -173,7 +176,7 @@ abstract contract MemberKeys is IMembers, Signed {
         id = memberOfAccount(enrolment.account);
         if (id == 0) revert UnknownAccount(enrolment.account);
         Member storage member = _member[id];
-        if (member.status == MemberStatus.LEFT) revert WrongStatus(id, MemberStatus.LEFT);
+        if (!member.status.acts()) revert StatusForbids(id, member.status);
         address signer = _recover(_digest(TypedData.hash(enrolment)), signature);
         if (signer != enrolment.account) revert BadSignature(enrolment.account, signer);
         _requireUnused(enrolment.node);
@@ -228,7 +231,7 @@ abstract contract MemberKeys is IMembers, Signed {
 
     function _isLive(Key memory key) private view returns (bool) {
         // Of a member that has left only the account acts, for what is still owed to it.
-        if (key.status == MemberStatus.LEFT && !key.isAccount) return false;
+        if (!key.status.acts() && !key.isAccount) return false;
         return key.member != 0 && !key.revoked && key.expiresAt > block.timestamp;
     }
 

@@ -167,6 +167,9 @@ interface IAgreements {
     /// @notice Bytes that a provider has promised in agreements in force.
     function promised(uint32 provider) external view returns (uint256);
 
+    /// @notice Agreements in force in which a member is client or provider.
+    function liveOf(uint32 member) external view returns (uint32);
+
     /// @notice Micro-credits that a key has bound: spent or lost, or promised in agreements in force.
     function boundBy(address key) external view returns (uint256);
 }

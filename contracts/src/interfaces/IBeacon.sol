@@ -39,7 +39,7 @@ interface IBeacon {
     event QuorumReached(uint32 indexed epoch, uint32 beats, uint32 active);
     event ActiveMembersChanged(uint32 indexed member, bool counted, uint32 fromEpoch, uint32 active);
 
-    /// @notice Commits to a new hash onion, in effect after the commit delay. A member's key.
+    /// @notice Commits to a new hash onion, in effect after the commit delay. A member's key, unless the member has left.
     function commit(bytes20 tip) external;
 
     /// @notice A member's sign of life: reveals the predecessor of the link revealed last. Once an epoch, in its first
@@ -53,6 +53,9 @@ interface IBeacon {
     /// @notice Takes a member that has been silent for long out of the quorum, after the commit delay, until it beats again.
     /// Anyone.
     function standDown(uint32 member) external;
+
+    /// @notice Takes a member that has left out of the quorum, after the commit delay, and ends its onion. Members only.
+    function retire(uint32 member) external;
 
     /// @notice The seed of an epoch, and whether the beats of the epoch before reached the quorum. Kept for the current
     /// epoch, the next and the two before; EpochForgotten for an older one that had a seed.

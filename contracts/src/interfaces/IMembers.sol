@@ -43,6 +43,8 @@ interface IMembers {
     error TooLong(string field, uint256 length, uint256 limit);
     error NotTheAccount(uint32 member, address sender);
     error AlreadyRevoked(address node);
+    /// @notice A member with agreements in force has not left.
+    error StillBound(uint32 member, uint32 agreements);
     /// @notice Maintenance is declared and cancelled for [from, to), from `earliest` on.
     error BadWindow(uint32 from, uint32 to, uint32 earliest);
     /// @notice More epochs of maintenance than a member has in the 256 from word * 256 on.
@@ -53,6 +55,10 @@ interface IMembers {
     );
     event MemberSuspended(uint32 indexed member);
     event MemberReinstated(uint32 indexed member);
+    /// @notice The member takes no new promises on, and its offer is gone.
+    event MemberLeaving(uint32 indexed member);
+    /// @notice No agreement binds the member any more; for good.
+    event MemberLeft(uint32 indexed member);
     event NodeEnrolled(
         uint32 indexed member,
         address indexed node,
@@ -83,6 +89,14 @@ interface IMembers {
 
     /// @notice Takes a suspension back. Operator only.
     function reinstate(uint32 member) external;
+
+    /// @notice Announces that the sender's member leaves the network: it promises nothing new, and has left as soon as no
+    /// agreement in force binds it, at once if none does. An account only. A suspended member leaves by it too, but is not
+    /// freed of its suspension meanwhile. There is no way back.
+    function leave() external;
+
+    /// @notice Completes the leaving of a member that no agreement in force binds any more. Anyone.
+    function depart(uint32 member) external;
 
     /// @notice Records that a member's account delegates to a node key. Relayed by anyone.
     /// @dev A key is enrolled once in its life, so nobody can replay an enrolment after its revocation. An exclusive one

@@ -11,10 +11,14 @@ import {MemberStatus} from "../types/Types.sol";
 ///   LEAVING      x      x                   SUSPENDED (operator), LEFT (anyone, once nothing binds it)
 ///   LEFT                                    nothing
 ///
-/// To act is to keep the promises made: beat, prove, settle, answer, declare maintenance, cancel, revoke, enrol. To write is
+/// To act is to keep the promises made: beat, prove, answer, declare maintenance, cancel, enrol. To write is
 /// to revise, to anchor and to announce a removal. To promise is to offer, to open an agreement, and to prolong or enlarge
 /// one. Reading one's own data and withdrawing one's credits is not in the table: no status takes it away.
 library StatusTable {
+    function acts(MemberStatus status) internal pure returns (bool) {
+        return status != MemberStatus.NONE && status != MemberStatus.LEFT;
+    }
+
     function writes(MemberStatus status) internal pure returns (bool) {
         return status == MemberStatus.ACTIVE || status == MemberStatus.LEAVING;
     }

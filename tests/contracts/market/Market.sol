@@ -92,7 +92,7 @@ contract Market is Clients, Providers, Outsiders {
 
     /// @return bound_ What the member's node key has bound. limit: what it may.
     function boundBy(uint32 member) external view returns (uint256 bound_, uint256 limit) {
-        (,, uint256 limit) = members.authority(node(member));
-        return (agreements.boundBy(node(member)), limit);
+        (,, limit) = members.authority(node(member));
+        bound_ = agreements.boundBy(node(member));
     }
 }
