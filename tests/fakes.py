@@ -144,6 +144,9 @@ class FakeLedger:
         self._call("removal_of")
         return self.removals.get(id)
 
+    async def last_beat(self, member: MemberId) -> Epoch:
+        return Epoch(self.epoch)
+
     async def proven(self, id: AgreementId, epoch: Epoch) -> bool:
         self._call("proven")
         return any((id, epoch) == (proof[0], proof[1]) for proof in self.proofs)

@@ -1,7 +1,9 @@
 """Reference derivation of seeds and challenges, for auditors and provers: pure, and independent of the contracts' code.
 
 seed(e)   = XOR over the beats of epoch e-1 of the last 160 bits of keccak256(abi.encode(bytes20 link, uint32 member))
-index_i   = keccak256(abi.encode(seed, chain id, Proofs, agreement, provider, i)) mod leaves
+own       = keccak256(abi.encode(seed, chain id, Proofs, agreement, provider))
+index_i   = the start of part i + keccak256(abi.encode(own, i)) mod the size of part i, where part i of as many equal
+            parts as samples is [leaves * i / samples, leaves * (i + 1) / samples), rounded down; an empty part has none
 """
 
 from __future__ import annotations
@@ -38,12 +40,16 @@ def seed_valid(beats: int, active: int) -> bool:
 def challenge_indices(
     seed: bytes, chain_id: int, proofs: str, agreement: AgreementId, provider: MemberId, samples: int, leaves: int
 ) -> tuple[int, ...]:
-    """The leaves that a provider must open, in order; duplicates stay. No leaves, no indices."""
-    if leaves == 0:
-        return ()
+    """The leaves that a provider must open, ascending, each once: one of each part, all of them if there are few."""
     contract = bytes(12) + address_bytes(proofs)
-    prefix = seed + chain_id.to_bytes(32, "big") + contract + agreement + provider.to_bytes(32, "big")
-    return tuple(int.from_bytes(keccak(prefix + i.to_bytes(32, "big")), "big") % leaves for i in range(samples))
+    own = keccak(seed + chain_id.to_bytes(32, "big") + contract + agreement + provider.to_bytes(32, "big"))
+    indices: list[int] = []
+    for i in range(samples):
+        start, end = leaves * i // samples, leaves * (i + 1) // samples
+        if end > start:
+            drawn = int.from_bytes(keccak(own + i.to_bytes(32, "big")), "big")
+            indices.append(start + drawn % (end - start))
+    return tuple(indices)
 
 
 def word_and_bit(epoch: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from peerage_chain.abi import artifact
-from peerage_chain.codec import offer_values, possession_values
+from peerage_chain.codec import offer_values, proof_of
 from peerage_chain.contracts import find_contracts
 from peerage_chain.errors import NotAMember, Reverted
 from peerage_chain.reads import ChainReads
@@ -147,13 +147,13 @@ class Chain(ChainReads):
     # --- proofs and money ---
 
     async def prove(self, proofs: Sequence[tuple[AgreementId, Sequence[Sample]]]) -> None:
-        """Record proofs for the current epoch, in as many transactions as their size needs, side by side.
+        """Answer challenges of the current epoch, in as many transactions as their size needs, side by side.
 
-        What is proven already is passed over by the contract. A proof that is refused does not hold up the others: each
-        is then sent alone, and the first refusal raised at the end.
+        Each by one sample for each index of the challenge. What is proven already is passed over by the contract. A
+        proof that is refused does not hold up the others: each is then sent alone, the first refusal raised at the end.
         """
         method = artifact("Proofs").methods["prove"]
-        values = [possession_values(agreement, samples) for agreement, samples in proofs]
+        values = [(id, proof_of(samples)) for id, samples in proofs]
         groups: list[list[Any]] = []
         room = 0
         for value in values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from peerage_chain.types import (
@@ -122,12 +123,56 @@ def challenge_of(raw: Struct, epoch: Epoch) -> Challenge:
     )
 
 
-def sample_values(sample: Sample) -> tuple[bytes, tuple[bytes, ...], tuple[int, ...], int]:
-    """A sample as the contract takes it: (leaf, siblings, counts, bitmap of the siblings that are left children)."""
-    lefts = sum(1 << level for level, (_, _, is_left) in enumerate(sample.path) if is_left)
-    return sample.leaf, tuple(h for h, _, _ in sample.path), tuple(n for _, n, _ in sample.path), lefts
+def proof_of(samples: Sequence[Sample]) -> bytes:
+    """One tree, cut down to the samples' leaves, from left to right (node/spec/proofs.md). Samples in any order."""
+    if not samples:
+        return b""
+    whole = _cut(samples, 0)
+    return whole.begun() + whole.ended()
 
 
-def possession_values(agreement: AgreementId, samples: Sequence[Sample]) -> tuple[bytes, tuple[Any, ...]]:
-    """One agreement's answer as the contract takes it."""
-    return agreement, tuple(sample_values(s) for s in samples)
+@dataclass(slots=True)
+class _Cut:
+    """A subtree's part of a proof. Closed subtrees, of which no leaf is opened, have 40 bytes each.
+
+    text: from its first opened leaf to its last one. lefts: the closed subtrees before the first. steps: up from the
+    last one, True where a closed subtree lies to the right; rights: those subtrees.
+    """
+
+    text: bytes
+    lefts: bytes = b""
+    steps: list[bool] = field(default_factory=list)
+    rights: bytes = b""
+
+    def begun(self) -> bytes:
+        return bytes([len(self.lefts) // 40]) + self.lefts + self.text
+
+    def ended(self) -> bytes:
+        steps = sum(step << i for i, step in enumerate([*self.steps, True]))
+        return steps.to_bytes(8, "big") + self.rights
+
+
+def _cut(below: Sequence[Sample], depth: int) -> _Cut:
+    """The part of the subtree that lies `depth` steps below the root on the way to all of these."""
+    path = below[0].path
+    if depth == len(path):
+        return _Cut(below[0].leaf)
+    hash_, leaves, _ = path[-1 - depth]
+    sibling = leaves.to_bytes(8, "big") + hash_
+    # To a sample that lies to the right, the sibling is the left child.
+    lefts = [s for s in below if not s.path[-1 - depth][2]]
+    rights = [s for s in below if s.path[-1 - depth][2]]
+    if not rights:
+        part = _cut(lefts, depth + 1)
+        part.steps.append(True)
+        part.rights += sibling
+        return part
+    part = _cut(rights, depth + 1)
+    part.steps.append(False)
+    if lefts:
+        left = _cut(lefts, depth + 1)
+        part.text = left.text + left.ended() + part.begun()
+        part.lefts = left.lefts
+    else:
+        part.lefts = sibling + part.lefts
+    return part

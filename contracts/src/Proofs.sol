@@ -3,12 +3,13 @@ pragma solidity ^0.8.24;
 
 import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 import {Peered} from "./base/Peered.sol";
-import {Standing} from "./interfaces/IAgreements.sol";
+import {IAgreements, Standing} from "./interfaces/IAgreements.sol";
+import {IBeacon} from "./interfaces/IBeacon.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {ChallengeView, IProofs} from "./interfaces/IProofs.sol";
 import {StateTable} from "./libraries/StateTable.sol";
 import {SumTree} from "./libraries/SumTree.sol";
-import {AgreementState, Possession, Sample} from "./types/Types.sol";
+import {AgreementState, Possession} from "./types/Types.sol";
 
 /// @notice Challenges and proofs. See IProofs.
 contract Proofs is IProofs, Peered {
@@ -27,10 +28,14 @@ contract Proofs is IProofs, Peered {
     function prove(Possession[] calldata possessions) external override {
         uint32 member = _sender();
         uint32 epoch = currentEpoch();
-        (bytes32 seed, bool seeded) = _beacon().seed(epoch);
+        IBeacon beacon = _beacon();
+        (bytes32 seed, bool seeded) = beacon.seed(epoch);
         if (!seeded) revert EpochVoid(epoch);
+        uint32 beat = beacon.lastBeatOf(member);
+        if (beat != epoch) revert NotBeaten(member, beat, epoch);
+        IAgreements agreements = _agreements();
         for (uint256 i = 0; i < possessions.length; ++i) {
-            _prove(possessions[i], member, epoch, seed);
+            _prove(possessions[i], agreements, member, epoch, seed);
         }
     }
 
@@ -68,30 +73,32 @@ contract Proofs is IProofs, Peered {
         return _proven[agreement]._data[word];
     }
 
-    function _prove(Possession calldata possession, uint32 member, uint32 epoch, bytes32 seed) private {
+    function _prove(Possession calldata possession, IAgreements agreements, uint32 member, uint32 epoch, bytes32 seed)
+        private
+    {
         bytes32 id = possession.agreement;
-        Standing memory standing = _agreements().standing(id, epoch);
+        Standing memory standing = agreements.standing(id, epoch);
         if (standing.provider != member) revert NotProvider(id, standing.provider, msg.sender);
         if (_proven[id].get(epoch)) return;
         if (!_isDue(standing, epoch)) revert NothingDue(id, standing.state, standing.leaves, epoch);
-        if (possession.samples.length != SAMPLES) revert WrongSampleCount(id, possession.samples.length, SAMPLES);
-        for (uint256 i = 0; i < SAMPLES; ++i) {
-            _verify(id, standing, seed, i, possession.samples[i]);
-        }
+        _verify(id, standing, seed, possession.proof);
         _proven[id].set(epoch);
         emit Proven(id, epoch, member);
     }
 
-    function _verify(bytes32 id, Standing memory standing, bytes32 seed, uint256 i, Sample calldata sample)
-        private
-        view
-    {
-        (bytes32 root, uint256 leaves, uint256 index) = SumTree.fold(sample);
-        if (root != standing.root || leaves != standing.leaves) {
-            revert WrongRoot(id, i, standing.root, root, leaves);
+    function _verify(bytes32 id, Standing memory standing, bytes32 seed, bytes calldata proof) private view {
+        (bytes32 root, uint256 leaves, uint256[] memory opened) = SumTree.fold(proof, SAMPLES);
+        if (root != standing.root || leaves != standing.leaves) revert WrongRoot(id, standing.root, root, leaves);
+        bytes32 own = _ownSeed(seed, id, standing.provider);
+        uint256 count;
+        for (uint256 i = 0; i < SAMPLES; ++i) {
+            (bool asked, uint256 index) = _index(own, i, leaves);
+            if (!asked) continue;
+            if (count == opened.length) revert LeafMissing(id, index);
+            if (opened[count] != index) revert WrongLeaf(id, index, opened[count]);
+            ++count;
         }
-        uint256 expected = _index(seed, id, standing.provider, i, standing.leaves);
-        if (index != expected) revert WrongLeaf(id, i, expected, index);
+        if (count != opened.length) revert WrongLeaf(id, leaves, opened[count]);
     }
 
     function _challenge(bytes32 id, uint32 epoch) private view returns (ChallengeView memory shown) {
@@ -105,10 +112,17 @@ contract Proofs is IProofs, Peered {
         shown.root = standing.root;
         shown.leaves = standing.leaves;
         if (!shown.due) return shown;
-        shown.indices = new uint64[](SAMPLES);
+        bytes32 own = _ownSeed(shown.seed, id, standing.provider);
+        uint64[] memory indices = new uint64[](SAMPLES);
+        uint256 count;
         for (uint256 i = 0; i < SAMPLES; ++i) {
-            shown.indices[i] = uint64(_index(shown.seed, id, standing.provider, i, standing.leaves));
+            (bool asked, uint256 index) = _index(own, i, standing.leaves);
+            if (asked) indices[count++] = uint64(index);
         }
+        assembly ("memory-safe") {
+            mstore(indices, count)
+        }
+        shown.indices = indices;
     }
 
     function _isDue(Standing memory standing, uint32 epoch) private pure returns (bool) {
@@ -116,11 +130,27 @@ contract Proofs is IProofs, Peered {
             standing.leaves != 0 && standing.state.live() && epoch >= standing.startEpoch && epoch < standing.endEpoch;
     }
 
-    function _index(bytes32 seed, bytes32 id, uint32 provider, uint256 i, uint64 leaves)
-        private
-        view
-        returns (uint256)
-    {
-        return uint256(keccak256(abi.encode(seed, block.chainid, address(this), id, provider, i))) % leaves;
+    /// @dev What the epoch's seed makes for this agreement alone: another's proof answers other questions.
+    function _ownSeed(bytes32 seed, bytes32 id, uint32 provider) private view returns (bytes32) {
+        return keccak256(abi.encode(seed, block.chainid, address(this), id, provider));
+    }
+
+    /// @dev One leaf out of each equal part: never less likely to find a loss than leaves out of the whole, ascending, and each
+    /// once. Of an agreement with fewer leaves than samples, some parts are empty and every leaf is asked for.
+    function _index(bytes32 own, uint256 i, uint256 leaves) private view returns (bool asked, uint256 index) {
+        unchecked {
+            // 64 bits of leaves by 8 of samples.
+            uint256 from = leaves * i / SAMPLES;
+            uint256 size = leaves * (i + 1) / SAMPLES - from;
+            if (size == 0) return (false, 0);
+            uint256 drawn;
+            // keccak256(abi.encode(own, i)), without taking memory for each.
+            assembly ("memory-safe") {
+                mstore(0x00, own)
+                mstore(0x20, i)
+                drawn := keccak256(0x00, 0x40)
+            }
+            return (true, from + drawn % size);
+        }
     }
 }

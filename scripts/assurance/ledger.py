@@ -18,8 +18,10 @@ from typing import Any, Self
 
 from peerage_chain.abi import artifact, decode_revert
 from peerage_chain.anvil import find_anvil
+from peerage_chain.codec import proof_of
 from peerage_chain.directory import KINDS, kind_of
 from peerage_chain.typed import Domain, address_of, checksum_address, digest_of, sign
+from peerage_chain.types import Sample
 
 CHAIN_ID = 31_337
 EPOCH_S = 100
@@ -286,25 +288,19 @@ class Agreement:
         due, *_, leaves, indices = self._ledger.read("Proofs", "challenge", self.id, epoch)
         if not due:
             raise RuntimeError("nothing is due")
-        return {"agreement": self.id, "samples": [self._sample(index, leaves) for index in indices]}
+        return {"agreement": self.id, "proof": proof_of([self._sample(index, leaves) for index in indices])}
 
-    def _sample(self, index: int, leaves: int) -> Fields:
-        path: list[tuple[int, bool]] = []
+    def _sample(self, index: int, leaves: int) -> Sample:
+        path: list[tuple[bytes, int, bool]] = []
         while leaves > 1:
             left = split(leaves)
             if index < left:
-                path.append((leaves - left, False))
+                path.append((self.node(leaves - left), leaves - left, False))
                 leaves = left
             else:
-                path.append((left, True))
+                path.append((self.node(left), left, True))
                 index, leaves = index - left, leaves - left
-        path.reverse()
-        return {
-            "leaf": self.leaf,
-            "siblings": [self.node(count) for count, _ in path],
-            "counts": [count for count, _ in path],
-            "lefts": sum(1 << level for level, (_, is_left) in enumerate(path) if is_left),
-        }
+        return Sample(self.leaf, tuple(reversed(path)))
 
 
 def split(leaves: int) -> int:

@@ -10,7 +10,7 @@ import {Credit} from "peerage/Credit.sol";
 import {Directory} from "peerage/Directory.sol";
 import {Members} from "peerage/Members.sol";
 import {Proofs} from "peerage/Proofs.sol";
-import {AgreementState, Enrolment, Offer, Params, Possession, Revision, Sample, Terms} from "peerage/types/Types.sol";
+import {AgreementState, Enrolment, Offer, Params, Possession, Revision, Terms} from "peerage/types/Types.sol";
 import {Kinds} from "peerage/libraries/Kinds.sol";
 import {TypedData} from "peerage/libraries/TypedData.sol";
 import {SumTrees} from "./SumTrees.sol";
@@ -203,7 +203,7 @@ abstract contract Network is Test {
     }
 
     function treeOf(bytes32 id, uint64 leaves) internal pure returns (SumTrees.Tree memory) {
-        return SumTrees.Tree(id, leaves);
+        return SumTrees.Tree(id, leaves, false);
     }
 
     function nextRevision(bytes32 id, uint64 leaves) internal view virtual returns (Revision memory revision) {
@@ -243,13 +243,9 @@ abstract contract Network is Test {
     function possessionFrom(SumTrees.Tree memory tree, bytes32 id, uint64[] memory indices)
         internal
         pure
-        returns (Possession memory answer)
+        returns (Possession memory)
     {
-        answer.agreement = id;
-        answer.samples = new Sample[](indices.length);
-        for (uint256 i = 0; i < indices.length; ++i) {
-            answer.samples[i] = tree.sample(indices[i]);
-        }
+        return Possession(id, tree.proof(indices));
     }
 
     function prove(bytes32 id) internal {

@@ -4,7 +4,7 @@ pragma solidity ^0.8.24;
 import {IPeered} from "peerage/interfaces/IPeered.sol";
 import {IProofs} from "peerage/interfaces/IProofs.sol";
 import {SumTree} from "peerage/libraries/SumTree.sol";
-import {AgreementState, Possession, Sample} from "peerage/types/Types.sol";
+import {AgreementState, Params, Possession} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
 import {SumTrees} from "./SumTrees.sol";
 
@@ -55,11 +55,9 @@ contract ProofsTest is Network {
         assertEq(leaves, LEAVES);
         assertEq(root, treeOf(id, LEAVES).root());
         assertEq(indices.length, 2);
-        for (uint256 i = 0; i < 2; ++i) {
-            uint256 expected =
-                uint256(keccak256(abi.encode(seed, block.chainid, address(proofs), id, PROVIDER, i))) % LEAVES;
-            assertEq(indices[i], expected);
-        }
+        bytes32 own = keccak256(abi.encode(seed, block.chainid, address(proofs), id, PROVIDER));
+        assertEq(indices[0], uint256(keccak256(abi.encode(own, 0))) % 6);
+        assertEq(indices[1], 6 + uint256(keccak256(abi.encode(own, 1))) % 7);
         nextEpoch();
         (,, sequence,, leaves,) = proofs.challenge(id, 5);
         assertEq(sequence, 1);
@@ -87,57 +85,112 @@ contract ProofsTest is Network {
         assertFalse(proofs.challenges(ids, 4)[1].due);
     }
 
-    function test_prove_refusesAWrongNumberOfSamples() public {
-        Possession memory answer = possession(id, 4);
-        Sample[] memory one = new Sample[](1);
-        one[0] = answer.samples[0];
-        answer.samples = one;
-        vm.expectRevert(abi.encodeWithSelector(IProofs.WrongSampleCount.selector, id, 1, 2));
-        send(PROVIDER, answer);
+    function test_prove_asksForEveryLeafOfASmallAgreement() public {
+        deploy(Params(uint32(EPOCH), 0, 8, 4, 8, 0, 0, 0, 0, 0, 0));
+        join(3);
+        toEpoch(2);
+        beatAll();
+        id = openBetween(CLIENT, PROVIDER);
+        revise(id, 3);
+        for (uint256 epoch = 3; epoch <= 4; ++epoch) {
+            toEpoch(epoch);
+            beatAll();
+        }
+        (,,,,, uint64[] memory indices) = proofs.challenge(id, 4);
+        assertEq(indices.length, 3);
+        for (uint64 i = 0; i < 3; ++i) {
+            assertEq(indices[i], i);
+        }
+        prove(id);
+    }
+
+    function test_prove_refusesALeafTooFew() public {
+        uint64[] memory indices = challenged();
+        uint64[] memory one = new uint64[](1);
+        one[0] = indices[0];
+        bytes memory proof = treeOf(id, LEAVES).proof(one);
+        vm.expectRevert(abi.encodeWithSelector(IProofs.LeafMissing.selector, id, indices[1]));
+        send(PROVIDER, Possession(id, proof));
+    }
+
+    function test_prove_refusesALeafTooMany() public {
+        uint64[] memory indices = challenged();
+        uint64[] memory three = new uint64[](3);
+        (three[0], three[1]) = (indices[0], indices[1]);
+        three[2] = indices[1] == LEAVES - 1 ? LEAVES - 2 : LEAVES - 1;
+        bytes memory proof = treeOf(id, LEAVES).proof(three);
+        vm.expectPartialRevert(SumTree.MalformedProof.selector);
+        send(PROVIDER, Possession(id, proof));
     }
 
     function test_prove_refusesAChangedLeaf() public {
         Possession memory answer = possession(id, 4);
-        answer.samples[1].leaf[1023] ^= 0x01;
-        vm.expectPartialRevert(IProofs.WrongRoot.selector);
+        for (uint256 i = 0; i < answer.proof.length; i += 97) {
+            answer.proof[i] ^= 0x01;
+            vm.prank(node(PROVIDER));
+            (bool accepted,) = address(proofs).call(abi.encodeCall(IProofs.prove, (one_(answer))));
+            assertFalse(accepted);
+            answer.proof[i] ^= 0x01;
+        }
         send(PROVIDER, answer);
     }
 
-    function test_prove_refusesALeafOfAnotherSize() public {
+    function test_prove_refusesAProofCutShortOrDrawnOut() public {
         Possession memory answer = possession(id, 4);
-        answer.samples[0].leaf = new bytes(1023);
-        vm.expectRevert(abi.encodeWithSelector(SumTree.BadLeafSize.selector, 1023));
+        bytes memory whole = answer.proof;
+        for (uint256 length = 1; length < whole.length; length += 41) {
+            answer.proof = new bytes(length);
+            for (uint256 i = 0; i < length; ++i) {
+                answer.proof[i] = whole[i];
+            }
+            vm.expectPartialRevert(SumTree.MalformedProof.selector);
+            send(PROVIDER, answer);
+        }
+        answer.proof = bytes.concat(whole, hex"00");
+        vm.expectPartialRevert(SumTree.MalformedProof.selector);
+        send(PROVIDER, answer);
+        answer.proof = bytes.concat(whole, SumTrees.closed(0, 0));
+        vm.expectPartialRevert(SumTree.MalformedProof.selector);
+        send(PROVIDER, answer);
+        answer.proof = "";
+        vm.expectRevert(abi.encodeWithSelector(SumTree.MalformedProof.selector, 0));
         send(PROVIDER, answer);
     }
 
-    function test_prove_refusesAPathOfUnequalLengths() public {
-        Possession memory answer = possession(id, 4);
-        uint256 depth = answer.samples[0].siblings.length;
-        answer.samples[0].counts = new uint64[](depth - 1);
-        vm.expectRevert(abi.encodeWithSelector(SumTree.BadPath.selector, depth, depth - 1));
-        send(PROVIDER, answer);
-    }
-
-    function test_prove_refusesChangedCounts() public {
-        Possession memory answer = possession(id, 4);
-        answer.samples[0].counts[0] += 1;
-        vm.expectPartialRevert(IProofs.WrongRoot.selector);
-        send(PROVIDER, answer);
+    function test_prove_refusesAJoinTooManyOrTooFew() public {
+        bytes memory proof = bytes.concat(hex"00", treeOf(id, LEAVES).leaf(0));
+        vm.expectRevert(abi.encodeWithSelector(SumTree.MalformedProof.selector, proof.length + 8));
+        send(PROVIDER, Possession(id, bytes.concat(proof, bytes8(uint64(2)))));
+        vm.expectRevert(abi.encodeWithSelector(SumTree.MalformedProof.selector, proof.length + 8));
+        send(PROVIDER, Possession(id, bytes.concat(proof, bytes8(0))));
+        proof = bytes.concat(hex"01", SumTrees.closed(LEAVES, 0), treeOf(id, LEAVES).leaf(0));
+        vm.expectRevert(abi.encodeWithSelector(SumTree.MalformedProof.selector, proof.length + 8));
+        send(PROVIDER, Possession(id, bytes.concat(proof, bytes8(uint64(1)))));
     }
 
     function test_prove_refusesAnotherLeafThanTheChallenged() public {
-        Possession memory answer = possession(id, 4);
-        (,,,,, uint64[] memory indices) = proofs.challenge(id, 4);
-        uint256 other = (indices[0] + 1) % LEAVES;
-        answer.samples[0] = treeOf(id, LEAVES).sample(other);
-        vm.expectRevert(abi.encodeWithSelector(IProofs.WrongLeaf.selector, id, 0, indices[0], other));
-        send(PROVIDER, answer);
+        uint64[] memory indices = challenged();
+        uint64 expected = indices[0];
+        indices[0] = (expected + 1) % 6;
+        bytes memory proof = treeOf(id, LEAVES).proof(indices);
+        vm.expectRevert(abi.encodeWithSelector(IProofs.WrongLeaf.selector, id, expected, indices[0]));
+        send(PROVIDER, Possession(id, proof));
     }
 
     function test_prove_refusesAnyoneButTheProvider() public {
         Possession memory answer = possession(id, 4);
         vm.expectRevert(abi.encodeWithSelector(IProofs.NotProvider.selector, id, PROVIDER, node(CLIENT)));
         send(CLIENT, answer);
+    }
+
+    function test_prove_refusesAProofBeforeTheBeat() public {
+        toEpoch(5);
+        Possession memory answer = possession(id, 5);
+        vm.expectRevert(abi.encodeWithSelector(IProofs.NotBeaten.selector, PROVIDER, 4, 5));
+        send(PROVIDER, answer);
+        beat(PROVIDER);
+        send(PROVIDER, answer);
+        assertTrue(proofs.proven(id, 5));
     }
 
     function test_prove_refusesANonMember() public {
@@ -172,7 +225,7 @@ contract ProofsTest is Network {
         Possession[] memory both = new Possession[](2);
         both[0] = possession(id, 6);
         both[1] = possession(second, 6);
-        both[1].samples[1].leaf[0] ^= 0x01;
+        both[1].proof[500] ^= 0x01;
         vm.expectPartialRevert(IProofs.WrongRoot.selector);
         vm.prank(node(PROVIDER));
         proofs.prove(both);
@@ -183,5 +236,14 @@ contract ProofsTest is Network {
         proofs.prove(both);
         assertTrue(proofs.proven(id, 6));
         assertTrue(proofs.proven(second, 6));
+    }
+
+    function challenged() private view returns (uint64[] memory indices) {
+        (,,,,, indices) = proofs.challenge(id, 4);
+    }
+
+    function one_(Possession memory answer) private pure returns (Possession[] memory all) {
+        all = new Possession[](1);
+        all[0] = answer;
     }
 }

@@ -5,14 +5,15 @@ import {Test} from "forge-std/Test.sol";
 import {stdJson} from "forge-std/StdJson.sol";
 import {SumTree} from "peerage/libraries/SumTree.sol";
 import {TypedData} from "peerage/libraries/TypedData.sol";
-import {Enrolment, Revision, Revocation, Sample, Terms} from "peerage/types/Types.sol";
+import {Enrolment, LEAF_SIZE, Revision, Revocation, Terms} from "peerage/types/Types.sol";
+import {SumTrees} from "./SumTrees.sol";
 
 /// @notice The golden vectors that the Python packages are tested against, too.
 contract VectorsTest is Test {
     using stdJson for string;
 
-    function fold(Sample calldata sample) external pure returns (bytes32, uint256, uint256) {
-        return SumTree.fold(sample);
+    function fold(bytes calldata proof) external view returns (bytes32, uint256, uint256[] memory) {
+        return SumTree.fold(proof, 64);
     }
 
     function hash(Terms calldata given) external pure returns (bytes32) {
@@ -35,25 +36,36 @@ contract VectorsTest is Test {
         string memory json = vm.readFile("tests/vectors/sum_tree.json");
         uint256 number;
         for (; json.keyExists(at("", number)); ++number) {
-            Sample memory sample;
-            sample.leaf = new bytes(1024);
+            bytes memory leaf = new bytes(LEAF_SIZE);
             bytes1 fill = bytes1(uint8(json.readUint(at(".fill", number))));
-            for (uint256 i = 0; i < 1024; ++i) {
-                sample.leaf[i] = fill;
+            for (uint256 i = 0; i < LEAF_SIZE; ++i) {
+                leaf[i] = fill;
             }
-            sample.siblings = json.readBytes32Array(at(".siblings", number));
-            uint256[] memory counts = json.readUintArray(at(".counts", number));
-            sample.counts = new uint64[](counts.length);
-            for (uint256 i = 0; i < counts.length; ++i) {
-                sample.counts[i] = uint64(counts[i]);
-            }
-            sample.lefts = json.readUint(at(".lefts", number));
-            (bytes32 root, uint256 leaves, uint256 index) = this.fold(sample);
+            bytes memory proof = SumTrees.along(
+                leaf,
+                json.readBytes32Array(at(".siblings", number)),
+                json.readUintArray(at(".counts", number)),
+                json.readUint(at(".lefts", number))
+            );
+            (bytes32 root, uint256 leaves, uint256[] memory opened) = this.fold(proof);
             assertEq(root, json.readBytes32(at(".root", number)));
             assertEq(leaves, json.readUint(at(".leaves", number)));
-            assertEq(index, json.readUint(at(".index", number)));
+            assertEq(opened.length, 1);
+            assertEq(opened[0], json.readUint(at(".index", number)));
         }
         assertGe(number, 30);
+    }
+
+    function test_proofs() public view {
+        string memory json = vm.readFile("tests/vectors/proofs.json");
+        uint256 number;
+        for (; json.keyExists(at("", number)); ++number) {
+            (bytes32 root, uint256 leaves, uint256[] memory opened) = this.fold(json.readBytes(at(".proof", number)));
+            assertEq(root, json.readBytes32(at(".root", number)));
+            assertEq(leaves, json.readUint(at(".leaves", number)));
+            assertEq(opened, json.readUintArray(at(".indices", number)));
+        }
+        assertGe(number, 8);
     }
 
     function test_typedData() public view {

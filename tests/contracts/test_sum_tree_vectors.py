@@ -4,6 +4,7 @@ contracts are tested against the same vectors, in Vectors.t.sol."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ import pytest
 
 from peerage.errors import IntegrityError
 from peerage.shard.tree import GROUP_SIZE, AgreementTree, object_path, object_tree, verify
+from peerage_chain.codec import proof_of
+from peerage_chain.types import Sample
 
-CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "sum_tree.json").read_text())["cases"]
+VECTORS = Path(__file__).parents[1] / "vectors"
+CASES: list[dict[str, Any]] = json.loads((VECTORS / "sum_tree.json").read_text())["cases"]
+PROOFS: list[dict[str, Any]] = json.loads((VECTORS / "proofs.json").read_text())["cases"]
 
 
 def raw(text: str) -> bytes:
@@ -65,3 +70,25 @@ def test_the_verifier_finds_the_index(case: dict[str, Any]) -> None:
 
 def test_vectors_reach_beyond_one_group() -> None:
     assert any(max(case["objects"]) * 1024 > 4 * GROUP_SIZE for case in CASES)
+
+
+@pytest.mark.parametrize("case", PROOFS, ids=lambda case: f"{case['objects']}-{case['indices']}")
+def test_the_prover_makes_the_vectors_proof(case: dict[str, Any]) -> None:
+    firsts = [sum(case["objects"][:i]) for i in range(len(case["objects"]))]
+    data = [content(first, leaves) for first, leaves in zip(firsts, case["objects"], strict=True)]
+    trees = [object_tree(piece) if piece else None for piece in data]
+    whole = AgreementTree((tree.root, tree.leaves) if tree else (bytes(32), 0) for tree in trees)
+    assert whole.root == (raw(case["root"]), case["leaves"])
+    samples: list[Sample] = []
+    for index in case["indices"]:
+        position, within = whole.locate(index)
+        piece, tree = data[position], trees[position]
+        assert tree is not None
+        leaf, lower = object_path(reader(piece), tree.subroots, tree.leaves, within)
+        samples.append(Sample(leaf, lower + whole.path(position)))
+    assert proof_of(samples) == raw(case["proof"])
+    assert proof_of(samples[::-1] * 2) == raw(case["proof"])
+
+
+def reader(piece: bytes) -> Callable[[int, int], bytes]:
+    return lambda at, length: piece[at : at + length]

@@ -34,6 +34,7 @@ class Journal:
     agreements: list[AgreementInfo] = field(default_factory=list)
     tip: bytes = bytes(20)
     effective: int = 0
+    beaten: int = 20
     copied: bool = False
     not_due: set[AgreementId] = field(default_factory=set)
     refuse: set[AgreementId] = field(default_factory=set)
@@ -50,6 +51,9 @@ class Journal:
         if self.copied:
             raise Reverted("AlreadyBeat", {})
         self.sent.append(("beat", link))
+
+    async def last_beat(self, member: MemberId) -> Epoch:
+        return Epoch(self.beaten)
 
     async def agreements_of(self, member: MemberId) -> list[AgreementInfo]:
         return self.agreements
@@ -119,6 +123,15 @@ async def test_many_agreements_are_proven_together_and_none_twice() -> None:
     assert [len(ids) for _, ids in ledger.sent] == [8, 2]
     assert await prove(ledger, ME, Disk(), Epoch(20), done, direct, silent) == 0
     assert len(ledger.sent) == 2
+
+
+async def test_nothing_is_proven_before_the_beat_of_the_epoch() -> None:
+    ledger: Any = Journal([agreement(1)], beaten=19)
+    done: set[tuple[AgreementId, Epoch]] = set()
+    assert await prove(ledger, ME, Disk(), Epoch(20), done, direct, silent) == 0
+    assert (ledger.sent, done) == ([], set())
+    ledger.beaten = 20
+    assert await prove(ledger, ME, Disk(), Epoch(20), done, direct, silent) == 1
 
 
 async def test_what_is_not_ours_or_not_live_or_empty_or_not_due_is_not_proven() -> None:

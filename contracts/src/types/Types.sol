@@ -124,17 +124,8 @@ enum AgreementState {
     ENDED
 }
 
-/// @notice One opened leaf. The path goes from the leaf up: siblings[i] with its leaf count counts[i]; bit i of lefts is
-/// set when that sibling is the LEFT child.
-struct Sample {
-    bytes leaf;
-    bytes32[] siblings;
-    uint64[] counts;
-    uint256 lefts;
-}
-
-/// @notice The answer to one agreement's challenge: one sample per challenged index, in order.
+/// @notice The answer to one agreement's challenge. proof: the challenged leaves in the tree, as in libraries/SumTree.
 struct Possession {
     bytes32 agreement;
-    Sample[] samples;
+    bytes proof;
 }

@@ -52,8 +52,8 @@ async def prove(
 ) -> int:
     """Answer every challenge of this epoch that is not answered yet; returns the proofs accepted.
 
-    `done` remembers what was answered or cannot be, over calls. Damage on our own disk is said, not hidden: the proof
-    of that agreement is not made.
+    The chain takes proofs after our beat of the same epoch only; before it nothing is done. `done` remembers what was
+    answered or cannot be, over calls. Damage on our own disk is said, not hidden: that agreement's proof is not made.
     """
     ready: list[tuple[AgreementId, Sequence[Sample]]] = []
     accepted = 0
@@ -62,6 +62,8 @@ async def prove(
         for info in await ledger.agreements_of(member)
         if info.terms.provider == member and info.is_live and info.leaves and (info.id, epoch) not in done
     ]
+    if held and await ledger.last_beat(member) != epoch:
+        return 0
     challenges = await ledger.open_challenges(held, epoch) if held else []
     done.update((id, epoch) for id in set(held) - {c.agreement for c in challenges})
     for challenge in challenges:

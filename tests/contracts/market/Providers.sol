@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {Possession} from "peerage/types/Types.sol";
 import {Books} from "./Books.sol";
+import {SumTrees} from "../SumTrees.sol";
 import {Weather} from "./Weather.sol";
 
 /// @notice What providers do besides their duty.
@@ -57,10 +58,10 @@ abstract contract Providers is Weather {
         pure
         returns (Possession memory)
     {
-        if (leaves == 1) return possessionFrom(treeOf("made up", leaves), id, indices);
-        for (uint256 i = 0; i < indices.length; ++i) {
-            indices[i] = uint64((indices[i] + 1 + how % (leaves - 1)) % leaves);
-        }
+        if (leaves == indices.length) return possessionFrom(treeOf("made up", leaves), id, indices);
+        uint64 other = how % leaves;
+        while (SumTrees.within(indices, other, other + 1)) other = (other + 1) % leaves;
+        indices[how % indices.length] = other;
         return possessionFrom(treeOf(id, leaves), id, indices);
     }
 }

@@ -90,7 +90,7 @@ abstract contract Stage is Network, Journal {
 
     function _proveIfAble(bytes32 id) internal {
         (bool due,,,,,) = proofs.challenge(id, epoch);
-        if (!due || book[id].proven[epoch]) return;
+        if (!due || book[id].proven[epoch] || beacon.lastBeatOf(book[id].provider) != epoch) return;
         (bool able, Possession memory answer) = _answer(id);
         if (!able) return;
         send(book[id].provider, answer);
