@@ -37,16 +37,25 @@ ADMIT_GAS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Parameters of a network beyond `Params`; 0 stands for the contracts' default (node/spec/chain.md)."""
+    """Parameters of a network beyond `Params`; 0 stands for the contracts' default (node/spec/governance.md)."""
 
+    commit_delay_epochs: int = 0
+    rules_delay_epochs: int = 0
     grace_epochs: int = 0
     escrow_epochs: int = 0
     window_epochs: int = 0
     fail_at: int = 0
-    commit_delay_epochs: int = 0
     stand_down_after_epochs: int = 0
     repair_epochs: int = 0
-    min_capacity_bytes: int = 0
+    min_capacity_mib: int = 0
+    notice_epochs: int = 0
+    appeal_epochs: int = 0
+    decide_epochs: int = 0
+    maintenance_epochs: int = 0
+    demand_epochs: int = 0
+    demand_cap_leaves: int = 0
+    committee: int = 0
+    demand_deposit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,16 @@ class Operator:
 
     async def close(self) -> None:
         await self._rpc.close()
+
+    async def announce_rules(self, params: Params, tuning: Tuning, from_epoch: int) -> None:
+        """Announce the rules of the market from an epoch on, rulesDelay epochs ahead at least. What never changes in
+        `params` and `tuning` is passed over. Refused as RulesTooSoon, RulesPending, BadRule."""
+        directory = default_directory()
+        await self._send("Directory", directory, "announceRules", _params_values(params, tuning), from_epoch)
+
+    async def cancel_rules(self) -> None:
+        """Take back announced rules that are not in force yet. Refused as NoRulesPending."""
+        await self._send("Directory", default_directory(), "cancelRules")
 
     # --- deployment ---
 
@@ -232,13 +251,22 @@ def _params_values(params: Params, tuning: Tuning) -> tuple[int, ...]:
     return (
         params.epoch_s,
         params.genesis_time_s,
+        tuning.commit_delay_epochs,
+        tuning.rules_delay_epochs,
         params.samples,
         tuning.grace_epochs,
         tuning.escrow_epochs,
         tuning.window_epochs,
         tuning.fail_at,
-        tuning.commit_delay_epochs,
         tuning.stand_down_after_epochs,
         tuning.repair_epochs,
-        tuning.min_capacity_bytes,
+        tuning.min_capacity_mib,
+        tuning.notice_epochs,
+        tuning.appeal_epochs,
+        tuning.decide_epochs,
+        tuning.maintenance_epochs,
+        tuning.demand_epochs,
+        tuning.demand_cap_leaves,
+        tuning.committee,
+        tuning.demand_deposit,
     )

@@ -47,7 +47,7 @@ contract Agreements is IAgreements, Signed {
     bytes32[] private _all;
 
     constructor(IDirectory directory) Peered(directory) {
-        MIN_CAPACITY = directory.params().minCapacity;
+        MIN_CAPACITY = uint64(directory.params().minCapacityMib) << 20;
     }
 
     /// @inheritdoc IAgreements

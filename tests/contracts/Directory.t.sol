@@ -10,6 +10,7 @@ import {IAnchors} from "peerage/interfaces/IAnchors.sol";
 import {IDirectory} from "peerage/interfaces/IDirectory.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
 import {Kinds} from "peerage/libraries/Kinds.sol";
+import {RuleSet, Rules} from "peerage/libraries/RuleSet.sol";
 import {MemberStatus, Params} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
 
@@ -46,7 +47,16 @@ contract DirectoryTest is Network {
         assertEq(params.commitDelay, 2);
         assertEq(params.standDownAfter, 64);
         assertEq(params.repairEpochs, 16);
-        assertEq(params.minCapacity, 1 << 20);
+        assertEq(params.minCapacityMib, 1);
+        assertEq(params.rulesDelay, 48);
+        assertEq(params.noticeEpochs, 32);
+        assertEq(params.appealEpochs, 24);
+        assertEq(params.decideEpochs, 72);
+        assertEq(params.maintenanceEpochs, 16);
+        assertEq(params.demandEpochs, 4);
+        assertEq(params.demandCap, 16);
+        assertEq(params.committee, 5);
+        assertEq(params.demandDeposit, 1000);
     }
 
     function test_configure_onceAndByTheOwner() public {
@@ -65,20 +75,113 @@ contract DirectoryTest is Network {
         fresh.configure(only(1));
         Params memory params = only(60);
         params.samples = 257;
-        vm.expectRevert(abi.encodeWithSelector(IDirectory.BadParameter.selector, "samples"));
+        vm.expectRevert(abi.encodeWithSelector(RuleSet.BadRule.selector, "samples"));
         fresh.configure(params);
         params = only(60);
         params.windowEpochs = 65;
-        vm.expectRevert(abi.encodeWithSelector(IDirectory.BadParameter.selector, "windowEpochs"));
+        vm.expectRevert(abi.encodeWithSelector(RuleSet.BadRule.selector, "windowEpochs"));
         fresh.configure(params);
         params = only(60);
         params.failAt = 17;
-        vm.expectRevert(abi.encodeWithSelector(IDirectory.BadParameter.selector, "failAt"));
+        vm.expectRevert(abi.encodeWithSelector(RuleSet.BadRule.selector, "failAt"));
         fresh.configure(params);
         params = only(60);
         params.commitDelay = 1;
         vm.expectRevert(abi.encodeWithSelector(IDirectory.BadParameter.selector, "commitDelay"));
         fresh.configure(params);
+        vm.stopPrank();
+    }
+
+    function test_rules_everyFieldKeepsItsValue(Params memory given) public pure {
+        given.samples = uint16(bound(given.samples, 1, 256));
+        given.windowEpochs = uint8(bound(given.windowEpochs, 1, 64));
+        given.failAt = uint8(bound(given.failAt, 1, given.windowEpochs));
+        given.maintenanceEpochs = uint16(bound(given.maintenanceEpochs, 1, 256));
+        given.committee = uint8(bound(given.committee, 1, 16));
+        Rules rules = RuleSet.pack(given); // puts the defaults into `given`
+        Params memory back = given;
+        assertEq(Rules.unwrap(rules) >> 232, 0);
+        rules.unpack(back);
+        assertEq(abi.encode(back), abi.encode(given));
+        assertEq(rules.minCapacity(), uint256(given.minCapacityMib) << 20);
+    }
+
+    function test_rules_changeWithADelayThatAllSee() public {
+        (Rules before,) = directory.rulesAt(0);
+        Params memory next = directory.params();
+        next.samples = 77;
+        next.windowEpochs = 64;
+        next.epochSeconds = 1; // never changes: passed over
+        uint32 now_ = beacon.currentEpoch();
+        uint32 earliest = now_ + directory.params().rulesDelay;
+
+        vm.startPrank(operator);
+        vm.expectRevert(abi.encodeWithSelector(IDirectory.RulesTooSoon.selector, earliest - 1, earliest));
+        directory.announceRules(next, earliest - 1);
+        Params memory bad = next;
+        bad.failAt = 65;
+        vm.expectRevert(abi.encodeWithSelector(RuleSet.BadRule.selector, "failAt"));
+        directory.announceRules(bad, earliest);
+        next.failAt = 3;
+        Rules packed = RuleSet.pack(next);
+        vm.expectEmit(address(directory));
+        emit IDirectory.RulesAnnounced(earliest, packed);
+        directory.announceRules(next, earliest);
+        vm.expectRevert(abi.encodeWithSelector(IDirectory.RulesPending.selector, earliest));
+        directory.announceRules(next, earliest + 1);
+        vm.stopPrank();
+
+        (Rules seen, uint32 until) = directory.rulesAt(now_);
+        assertEq(Rules.unwrap(seen), Rules.unwrap(before));
+        assertEq(until, earliest, "a member sees it coming");
+        (seen, until) = directory.rulesAt(earliest);
+        assertEq(Rules.unwrap(seen), Rules.unwrap(packed));
+        assertEq(until, type(uint32).max);
+        assertTrue(directory.params().samples != 77);
+        toEpoch(earliest);
+        assertEq(directory.params().samples, 77);
+        assertEq(directory.params().epochSeconds, EPOCH);
+        (seen, until) = directory.rulesAt(earliest - 1);
+        assertEq(Rules.unwrap(seen), Rules.unwrap(before), "what happened before is judged by the rules of then");
+        assertEq(until, earliest);
+        vm.prank(operator);
+        vm.expectRevert(IDirectory.NoRulesPending.selector);
+        directory.cancelRules();
+    }
+
+    function test_rules_areTakenBackWhileTheyArePending() public {
+        (Rules before,) = directory.rulesAt(0);
+        Params memory next = directory.params();
+        next.samples = 77;
+        uint32 from = beacon.currentEpoch() + 100;
+        vm.startPrank(operator);
+        directory.announceRules(next, from);
+        vm.expectEmit(address(directory));
+        emit IDirectory.RulesCancelled(from);
+        directory.cancelRules();
+        directory.announceRules(next, from + 1);
+        vm.stopPrank();
+        (Rules seen, uint32 until) = directory.rulesAt(from);
+        assertEq(Rules.unwrap(seen), Rules.unwrap(before));
+        assertEq(until, from + 1);
+    }
+
+    function test_attack_rulesChangedByAStranger() public {
+        Params memory next = directory.params();
+        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, address(this)));
+        directory.announceRules(next, 1000);
+        vm.expectRevert(abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, address(this)));
+        directory.cancelRules();
+    }
+
+    function test_rules_beforeConfigure() public {
+        vm.expectRevert(IDirectory.NotConfigured.selector);
+        fresh.rulesAt(0);
+        vm.startPrank(operator);
+        vm.expectRevert(IDirectory.NotConfigured.selector);
+        fresh.cancelRules();
+        vm.expectRevert(IDirectory.NotConfigured.selector);
+        fresh.announceRules(only(60), 100);
         vm.stopPrank();
     }
 

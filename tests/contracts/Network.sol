@@ -43,7 +43,12 @@ abstract contract Network is Test {
     uint256 private _keys;
 
     function deploy() internal {
-        deploy(Params(uint32(EPOCH), 0, 2, 4, 8, 0, 0, 0, 0, 0, 0));
+        Params memory params;
+        params.epochSeconds = uint32(EPOCH);
+        params.samples = 2;
+        params.graceEpochs = 4;
+        params.escrowEpochs = 8;
+        deploy(params);
     }
 
     /// @dev Small trees and few samples keep the tests quick; the sizes change nothing in the contracts.

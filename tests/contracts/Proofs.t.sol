@@ -86,7 +86,12 @@ contract ProofsTest is Network {
     }
 
     function test_prove_asksForEveryLeafOfASmallAgreement() public {
-        deploy(Params(uint32(EPOCH), 0, 8, 4, 8, 0, 0, 0, 0, 0, 0));
+        Params memory params;
+        params.epochSeconds = uint32(EPOCH);
+        params.samples = 8;
+        params.graceEpochs = 4;
+        params.escrowEpochs = 8;
+        deploy(params);
         join(3);
         toEpoch(2);
         beatAll();

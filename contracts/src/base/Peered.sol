@@ -9,6 +9,7 @@ import {IMembers} from "../interfaces/IMembers.sol";
 import {IPeered} from "../interfaces/IPeered.sol";
 import {IProofs} from "../interfaces/IProofs.sol";
 import {Kinds} from "../libraries/Kinds.sol";
+import {Rules} from "../libraries/RuleSet.sol";
 import {StatusTable} from "../libraries/StatusTable.sol";
 import {MemberStatus, Params} from "../types/Types.sol";
 
@@ -61,6 +62,11 @@ abstract contract Peered is IPeered {
     function _requireWriter(uint32 member) internal view {
         MemberStatus status = _members().statusOf(member);
         if (!status.writes()) revert StatusForbids(member, status);
+    }
+
+    /// @dev The rules in force now.
+    function _rules() internal view returns (Rules rules) {
+        (rules,) = directory.rulesAt(currentEpoch());
     }
 
     function _members() internal view returns (IMembers) {

@@ -10,33 +10,51 @@ uint16 constant TYPES_VERSION = 1;
 /// @dev Bytes of a leaf, the unit of a proof and of billing.
 uint256 constant LEAF_SIZE = 1024;
 
-/// @notice The network's parameters; set once, in the Directory. A zero stands for the default, where there is one.
+/// @notice The network's parameters. A zero stands for the default, where there is one. The first four never change; the
+/// others are the market's rules, which the Directory's owner changes with a delay that all see.
 /// @param epochSeconds Seconds of an epoch. No default.
 /// @param genesisTime Unix seconds at which epoch 0 begins. Default: the block that sets it.
+/// @param commitDelay Epochs until a committed hash onion takes effect, at least 2. Default 2.
+/// @param rulesDelay Epochs from the announcement of new rules to their effect, at least. Default 48.
 /// @param samples Leaves that a proof opens. Default 8.
 /// @param graceEpochs Epochs that a client has to pay before an agreement lapses. Default 16.
 /// @param escrowEpochs Epochs of full capacity that the escrow covers ahead. Default 32.
 /// @param windowEpochs Length of the rolling window of misses, in judged epochs, at most 64. Default 16.
 /// @param failAt Misses in the window that fail an agreement. Default 6.
-/// @param commitDelay Epochs until a committed hash onion takes effect, at least 2. Default 2.
 /// @param standDownAfter Epochs without a beat after which a member no longer counts for the quorum. Default 64.
 /// @param repairEpochs Epochs of pay that re-replication is deemed to cost, on top of reading the data. Default 16.
-/// @param minCapacity Bytes of the smallest agreement. Default 1 MiB.
+/// @param minCapacityMib MiB of the smallest agreement. Default 1.
+/// @param noticeEpochs Epochs that an agreement goes on after one side left it. Default 32.
+/// @param appealEpochs Epochs that a provider has to appeal against a heavy penalty. Default 24.
+/// @param decideEpochs Epochs that the consortium has to decide on an appeal. Default 72.
+/// @param maintenanceEpochs Epochs of each 256 that a member may declare as maintenance. Default 16.
+/// @param demandEpochs Epochs that a provider has to publish demanded leaves. Default 4.
+/// @param demandCap Leaves that may be demanded of an agreement in an epoch. Default 16.
+/// @param committee Members drawn to probe a provider in an epoch, on average, at most 16. Default 5.
+/// @param demandDeposit Micro-credits that the demand of a leaf costs. Default 1,000.
 struct Params {
     uint32 epochSeconds;
     uint64 genesisTime;
+    uint16 commitDelay;
+    uint16 rulesDelay;
     uint16 samples;
     uint16 graceEpochs;
     uint16 escrowEpochs;
-    uint16 windowEpochs;
-    uint16 failAt;
-    uint16 commitDelay;
+    uint8 windowEpochs;
+    uint8 failAt;
     uint16 standDownAfter;
     uint16 repairEpochs;
-    uint64 minCapacity;
+    uint16 minCapacityMib;
+    uint16 noticeEpochs;
+    uint16 appealEpochs;
+    uint16 decideEpochs;
+    uint16 maintenanceEpochs;
+    uint8 demandEpochs;
+    uint8 demandCap;
+    uint8 committee;
+    uint32 demandDeposit;
 }
 
-/// @notice What each may do is in StatusTable.
 enum MemberStatus {
     NONE,
     ACTIVE,

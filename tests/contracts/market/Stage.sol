@@ -46,7 +46,15 @@ abstract contract Stage is Network, Journal {
     error BadTransition(bytes32 id, AgreementState from, AgreementState to);
 
     function _begin() internal {
-        deploy(Params(uint32(EPOCH), 0, 2, 3, 8, 8, 4, 0, 8, 0, CAPACITY));
+        Params memory params;
+        params.epochSeconds = uint32(EPOCH);
+        params.samples = 2;
+        params.graceEpochs = 3;
+        params.escrowEpochs = 8;
+        params.windowEpochs = 8;
+        params.failAt = 4;
+        params.standDownAfter = 8;
+        deploy(params);
         join(MEMBERS);
         for (uint32 member = 1; member <= MEMBERS; ++member) {
             deposited[member] = START_BALANCE;
