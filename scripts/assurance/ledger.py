@@ -29,6 +29,7 @@ GENESIS_S = 1_750_000_000
 START_S = 10.0
 GAS = 1_000_000_000
 ONION = 2_000
+LINK = 20  # bytes
 GIB = 1 << 30
 CREDIT = 10**6
 
@@ -189,9 +190,9 @@ class Member:
         self._ledger = ledger
         self.account_key, self.key = seeded("account", id), seeded("node", id)
         self.account, self.node = address_of(self.account_key), address_of(self.key)
-        self._links = [seeded("onion", id)]
+        self._links = [seeded("onion", id)[:LINK]]
         for _ in range(ONION):
-            self._links.append(hashlib.sha256(self._links[-1]).digest())
+            self._links.append(hashlib.sha256(self._links[-1]).digest()[:LINK])
         entity = seeded("entity", id)
         ledger.write(ledger.operator, "Members", "admit", self.account, entity, b"FR", f"member {id}", as_="admit")
         self._enrol()
@@ -222,7 +223,7 @@ class Member:
 
     def beat(self, as_: str | None = None) -> int:
         self._links.pop()
-        return self._ledger.write(self.node, "Beacon", "beat", self._links[-1], as_=as_)
+        return self._ledger.write(self.node, "Beacon", "beat", self.id, self._links[-1], as_=as_)
 
 
 class Agreement:
