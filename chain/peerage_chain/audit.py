@@ -222,7 +222,7 @@ def _misses(past: AgreementPast, verdicts: Iterable[Verdict]) -> list[MissRow]:
 def _agreement_row(evidence: Evidence, past: AgreementPast) -> AgreementRow:
     verdicts, view = evidence.within(past.id), evidence.agreements[past.id]
     settled = [v for v in verdicts if v.settled]
-    made = _count(verdicts, Outcome.KEPT)
+    made = _count(verdicts, Outcome.KEPT, Outcome.IMPAIRED)
     missed = _count(verdicts, Outcome.MISSED)
     return AgreementRow(
         agreement=_hex(past.id),
@@ -266,7 +266,7 @@ def _qos_row(evidence: Evidence, member: MemberInfo) -> QosRow:
     settled = [v for v in verdicts if v.settled]
     spent = [v for part in bought for v in part if v.settled]
     silent = [e for e in evidence.epochs if history.is_counted(member.id, e) and not history.has_beat(member.id, e)]
-    made, missed = _count(verdicts, Outcome.KEPT), _count(verdicts, Outcome.MISSED)
+    made, missed = _count(verdicts, Outcome.KEPT, Outcome.IMPAIRED), _count(verdicts, Outcome.MISSED)
     return QosRow(
         member=member.id,
         name=member.name,
@@ -290,8 +290,8 @@ def _qos_row(evidence: Evidence, member: MemberInfo) -> QosRow:
     )
 
 
-def _count(verdicts: Sequence[Verdict], outcome: Outcome) -> int:
-    return sum(v.outcome is outcome for v in verdicts)
+def _count(verdicts: Sequence[Verdict], *outcomes: Outcome) -> int:
+    return sum(v.outcome in outcomes for v in verdicts)
 
 
 def credits_text(micro: int) -> str:

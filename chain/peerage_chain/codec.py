@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from peerage_chain.judge import Rules
 from peerage_chain.types import (
     AgreementId,
     AgreementInfo,
     AgreementState,
     Challenge,
+    Docket,
+    DocketState,
     Epoch,
     MemberId,
     MemberInfo,
@@ -102,6 +105,35 @@ def agreement_of(raw: Struct) -> AgreementInfo:
         escrow=raw["escrow"],
         collateral=raw["collateral"],
         misses=raw["misses"],
+    )
+
+
+def rules_of(raw: Struct) -> Rules:
+    """The rules that settlement depends on, from the Directory's Params."""
+    return Rules(*(raw[name] for name, _, _ in _RULES))
+
+
+def rules_of_word(word: int) -> Rules:
+    """The same from the packed word (contracts/src/libraries/RuleSet.sol)."""
+    return Rules(*(word >> shift & (1 << bits) - 1 for _, shift, bits in _RULES))
+
+
+_RULES = (
+    ("windowEpochs", 48, 8),
+    ("failAt", 56, 8),
+    ("repairEpochs", 80, 16),
+    ("appealEpochs", 128, 16),
+    ("decideEpochs", 144, 16),
+)
+
+
+def docket_of(raw: Struct) -> Docket:
+    return Docket(
+        to_client=raw["toClient"],
+        burned=raw["burned"],
+        appeal_until=Epoch(raw["appealUntil"]),
+        decide_until=Epoch(raw["decideUntil"]),
+        state=DocketState(raw["state"]),
     )
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from peerage_chain.challenge import challenge_indices, word_and_bit
 from peerage_chain.codec import agreement_of, member_of
 from peerage_chain.history import AgreementPast, History, read_history
-from peerage_chain.judge import Rules, Verdict, agrees, judge
+from peerage_chain.judge import Verdict
 from peerage_chain.reads import AGREEMENTS_PAGE, ROSTER_PAGE, SEEDS_KEPT, ChainReads, chain_time
+from peerage_chain.replay import Replay, replay
 from peerage_chain.rpc import RpcError
 from peerage_chain.types import (
-    LIVE_STATES,
     ZERO32,
     AgreementId,
     AgreementInfo,
@@ -38,7 +38,7 @@ class Evidence:
     balances: dict[MemberId, int]
     agreements: dict[AgreementId, AgreementInfo]
     history: History
-    verdicts: dict[AgreementId, list[Verdict]]
+    replays: dict[AgreementId, Replay]
     false_epochs: set[int]
     false_agreements: set[AgreementId]
 
@@ -54,7 +54,7 @@ class Evidence:
         ]
 
     def within(self, id: AgreementId) -> list[Verdict]:
-        return [v for v in self.verdicts[id] if self.first <= v.epoch <= self.last]
+        return [v for v in self.replays[id].verdicts if self.first <= v.epoch <= self.last]
 
 
 async def read_evidence(chain: ChainReads, from_epoch: int | None = None, to_epoch: int | None = None) -> Evidence:
@@ -65,8 +65,7 @@ async def read_evidence(chain: ChainReads, from_epoch: int | None = None, to_epo
     now = await chain.now()
     contracts = chain.contracts
     history = await read_history(contracts, now.block)
-    raw_rules, count = await contracts.read_many([("Directory", "params", ()), ("Members", "count", ())], now.block)
-    rules = Rules(raw_rules["windowEpochs"], raw_rules["failAt"], raw_rules["repairEpochs"])
+    (count,) = await contracts.read_many([("Members", "count", ())], now.block)
     pages = await contracts.read_many(
         [("Members", "roster", (first, ROSTER_PAGE)) for first in range(1, count + 1, ROSTER_PAGE)], now.block
     )
@@ -83,6 +82,7 @@ async def read_evidence(chain: ChainReads, from_epoch: int | None = None, to_epo
     ]
     # An epoch is closed once the beats of the next one are.
     closed_before = now.epoch if not now.beats_open else max(0, now.epoch - 1)
+    replays = {id: replay(history, past, closed_before) for id, past in history.agreements.items()}
     evidence = Evidence(
         now=now,
         first=max(0, from_epoch or 0),
@@ -91,13 +91,10 @@ async def read_evidence(chain: ChainReads, from_epoch: int | None = None, to_epo
         balances={m.id: balance for m, balance in zip(members, balances, strict=True)},
         agreements={view.id: view for view in views},
         history=history,
-        verdicts={id: judge(history, past, closed_before, rules) for id, past in history.agreements.items()},
+        replays=replays,
         false_epochs=set(),
-        false_agreements={id for id, view in zip(ids, views, strict=True) if not _same(history.agreements[id], view)},
+        false_agreements={id for id, view in zip(ids, views, strict=True) if not _same(replays[id], view)},
     )
-    for id, past in history.agreements.items():
-        if not agrees(past, evidence.verdicts[id]):
-            evidence.false_agreements.add(id)
     await _check_removals(chain, evidence)
     await _check_epochs(chain, evidence)
     await _check_proven(chain, evidence)
@@ -105,21 +102,19 @@ async def read_evidence(chain: ChainReads, from_epoch: int | None = None, to_epo
     return evidence
 
 
-def _same(past: AgreementPast, view: AgreementInfo) -> bool:
-    """Whether an agreement's events tell the same as its view."""
+def _same(done: Replay, view: AgreementInfo) -> bool:
+    """Whether an agreement's events follow from each other, and tell the same as its view."""
+    past = done.past
     newest = past.revisions[-1] if past.revisions else None
     told = (newest.sequence, newest.root, newest.leaves) if newest else (0, ZERO32, 0)
-    escrow = collateral = 0
-    if past.state in LIVE_STATES:
-        escrow = past.escrow_held + past.escrow_funded - sum(s.paid for s in past.settlements)
-        collateral = past.terms.collateral - sum(to_client + burned for to_client, burned in past.penalised.values())
     return (
-        not past.lost_unannounced
+        done.agrees
+        and not past.lost_unannounced
         and past.state is view.state
         and past.terms == view.terms
         and told == (view.sequence, view.root, view.leaves)
-        and len(past.missed) == view.misses
-        and (escrow, collateral) == (view.escrow, view.collateral)
+        and sum(s.missed for s in past.settlements) == view.misses
+        and (done.escrow, done.settled_collateral) == (view.escrow, view.collateral)
     )
 
 
@@ -152,7 +147,7 @@ async def _check_proven(chain: ChainReads, evidence: Evidence) -> None:
     """Compare the recorded proofs with the bits that settlements go by."""
     asked = [
         (id, word)
-        for id in evidence.verdicts
+        for id in evidence.replays
         for word in sorted({word_and_bit(v.epoch)[0] for v in evidence.within(id)})
     ]
     words = await chain.contracts.read_many([("Proofs", "provenWord", pair) for pair in asked], evidence.now.block)
@@ -168,7 +163,7 @@ async def _check_challenges(chain: ChainReads, evidence: Evidence) -> None:
     history, block = evidence.history, evidence.now.block
     epochs = [e for e in evidence.epochs if e > evidence.now.epoch - SEEDS_KEPT]
     wanted: dict[int, list[AgreementId]] = {}
-    for id in evidence.verdicts:
+    for id in evidence.replays:
         for verdict in evidence.within(id):
             if verdict.epoch in epochs:
                 wanted.setdefault(verdict.epoch, []).append(id)

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from peerage_chain.acts import Act, Concluded, Contested, DemandPenalty, Exit, Loss, Miss, Settlement, Topped, Traffic
 from peerage_chain.challenge import FREEZE_EPOCHS, seed_of, seed_valid
-from peerage_chain.codec import removal_of, terms_of
+from peerage_chain.codec import removal_of, rules_of, rules_of_word, terms_of
 from peerage_chain.contracts import Contracts
 from peerage_chain.events import Record, read_events
-from peerage_chain.types import AgreementId, AgreementState, Epoch, MemberId, Removal, Terms
+from peerage_chain.judge import Rules
+from peerage_chain.types import LIVE_STATES, AgreementId, AgreementState, Epoch, MemberId, Removal, Terms
 
 Fields = Mapping[str, Any]
 
@@ -27,18 +29,6 @@ class Recorded:
     leaves: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """One settlement's own account of itself: epochs first through last."""
-
-    first: Epoch
-    last: Epoch
-    proven: int
-    missed: int
-    voided: int
-    paid: int
-
-
 @dataclass
 class AgreementPast:
     """What happened to one agreement."""
@@ -48,7 +38,14 @@ class AgreementPast:
     opened_epoch: Epoch
     state: AgreementState = AgreementState.NONE
     escrow_held: int = 0
-    escrow_funded: int = 0
+    acts: list[Act] = field(default_factory=list)
+    """What moved its money, in order."""
+    announced_misses: list[Miss] = field(default_factory=list)
+    """Of the settlement whose own event is to come."""
+    bytes_down: int = 0
+    """As the newest revision says."""
+    appealed: set[int] = field(default_factory=set)
+    """Numbers of the dockets that the provider appealed against."""
     revisions: list[Recorded] = field(default_factory=list)
     removal: Removal | None = None
     """Announced and pending."""
@@ -57,11 +54,6 @@ class AgreementPast:
     lost_unannounced: bool = False
     """Whether leaves ever went otherwise than by a removal that was announced and ready."""
     proven: set[int] = field(default_factory=set)
-    settlements: list[Settlement] = field(default_factory=list)
-    missed: dict[int, int] = field(default_factory=dict)
-    """Settled misses: epoch -> misses in the window, this one included."""
-    penalised: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Epoch -> (micro-credits to the client, burned)."""
 
     @property
     def first_epoch(self) -> Epoch:
@@ -69,9 +61,18 @@ class AgreementPast:
         return max(self.terms.start_epoch, self.opened_epoch)
 
     @property
+    def settlements(self) -> list[Settlement]:
+        return [act for act in self.acts if isinstance(act, Settlement)]
+
+    @property
     def settled_before(self) -> Epoch:
         """The first epoch that no settlement has covered."""
-        return Epoch(self.settlements[-1].last + 1) if self.settlements else self.first_epoch
+        settlements = self.settlements
+        return settlements[-1].until if settlements else self.first_epoch
+
+    @property
+    def newest_leaves(self) -> int:
+        return self.revisions[-1].leaves if self.revisions else 0
 
     def frozen(self, epoch: int) -> Recorded | None:
         """The revision that a challenge of this epoch is over."""
@@ -93,8 +94,18 @@ class History:
     accounts: dict[MemberId, int] = field(default_factory=lambda: defaultdict(int))
     """Free micro-credits, added up from every movement."""
     admitted_block: dict[MemberId, int] = field(default_factory=dict)
+    maintenance: dict[MemberId, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Epochs in which a member declared to be in maintenance."""
+    reserved: int = 0
+    """Micro-credits set aside for demands."""
+    rules: list[tuple[int, Rules]] = field(default_factory=list)
+    """Rules of the market and the epochs since when, oldest first."""
 
     # --- derived ---
+
+    def rules_at(self, epoch: int) -> Rules:
+        """The rules in force in an epoch."""
+        return next(rules for since, rules in reversed(self.rules) if since <= epoch)
 
     def active_count(self, epoch: int) -> int:
         """Members that count for an epoch's quorum."""
@@ -172,6 +183,7 @@ def _revised(history: History, record: Record) -> None:
         ready = past.removal is not None and past.removal.leaves == gone and past.removal.ready <= f["epoch"]
         past.lost_unannounced |= not ready
         past.removal = None
+    past.bytes_down = f["bytesDown"]
     past.revisions.append(Recorded(Epoch(f["epoch"]), f["sequence"], f["root"], f["leaves"]))
 
 
@@ -201,31 +213,129 @@ def _held(history: History, record: Record) -> None:
     history.accounts[MemberId(f["provider"])] -= f["collateral"]
 
 
-def _funded(history: History, record: Record) -> None:
-    past = history.agreements[record.fields["id"]]
-    past.escrow_funded += record.fields["amount"]
-    history.accounts[past.terms.client] -= record.fields["amount"]
+def _topped(history: History, record: Record) -> None:
+    f = record.fields
+    past = history.agreements[f["id"]]
+    past.acts.append(Topped(f["collateral"], f["escrow"]))
+    history.accounts[past.terms.client] -= f["escrow"]
+    history.accounts[past.terms.provider] -= f["collateral"]
+
+
+def _traffic(history: History, record: Record) -> None:
+    f = record.fields
+    past = history.agreements[f["id"]]
+    past.acts.append(Traffic(f["bytesDown"], f["amount"], past.bytes_down))
 
 
 def _settled(history: History, record: Record) -> None:
     f = record.fields
     past = history.agreements[f["id"]]
-    past.settlements.append(
-        Settlement(Epoch(f["from"]), Epoch(f["to"]), f["proven"], f["missed"], f["voided"], f["paid"])
+    past.acts.append(
+        Settlement(
+            first=Epoch(f["from"]),
+            until=Epoch(f["until"]),
+            proven=f["proven"],
+            missed=f["missed"],
+            voided=f["voided"],
+            excused=f["excused"],
+            paid=f["paid"],
+            funded=f["funded"],
+            misses=tuple(past.announced_misses),
+        )
     )
+    past.announced_misses = []
     history.accounts[past.terms.provider] += f["paid"]
+    history.accounts[past.terms.client] -= f["funded"]
 
 
 def _missed(history: History, record: Record) -> None:
     f = record.fields
-    history.agreements[f["id"]].missed[f["epoch"]] = f["inWindow"]
+    history.agreements[f["id"]].announced_misses.append(Miss(Epoch(f["epoch"]), f["inWindow"]))
 
 
 def _penalised(history: History, record: Record) -> None:
     f = record.fields
     past = history.agreements[f["id"]]
-    past.penalised[f["epoch"]] = (f["toClient"], f["burned"])
-    history.accounts[past.terms.client] += f["toClient"]
+    taken = (f["toClient"], f["burned"], f["contested"])
+    last = past.announced_misses[-1] if past.announced_misses else None
+    if last is not None and last.epoch == f["epoch"]:
+        past.announced_misses[-1] = Miss(last.epoch, last.in_window, *taken)
+    else:
+        past.acts.append(DemandPenalty(Epoch(f["epoch"]), *taken, past.newest_leaves))
+    if not f["contested"]:
+        history.accounts[past.terms.client] += f["toClient"]
+
+
+def _loss(history: History, record: Record) -> None:
+    f = record.fields
+    past = history.agreements[f["id"]]
+    past.acts.append(Loss(Epoch(f["epoch"]), f["leaves"], f["amount"]))
+    history.accounts[past.terms.client] += f["amount"]
+
+
+def _exit(history: History, record: Record) -> None:
+    f = record.fields
+    past = history.agreements[f["id"]]
+    past.acts.append(Exit(Epoch(f["epoch"]), f["byClient"], f["amount"], f["fromEscrow"], past.newest_leaves))
+    if f["byClient"]:
+        history.accounts[past.terms.client] -= f["amount"] - f["fromEscrow"]
+        history.accounts[past.terms.provider] += f["amount"]
+    else:
+        history.accounts[past.terms.client] += f["amount"]
+
+
+def _contested(history: History, record: Record) -> None:
+    f = record.fields
+    past = history.agreements[f["id"]]
+    past.acts.append(Contested(f["number"], Epoch(f["epoch"]), f["toClient"], f["burned"], f["appealUntil"]))
+
+
+def _appealed(history: History, record: Record) -> None:
+    history.agreements[record.fields["id"]].appealed.add(record.fields["number"])
+
+
+def _concluded(history: History, record: Record) -> None:
+    f = record.fields
+    past = history.agreements[f["id"]]
+    live = past.state in LIVE_STATES
+    appealed = f["number"] in past.appealed
+    past.acts.append(Concluded(f["number"], f["cancelled"], f["decided"], appealed, live, f["toClient"], f["burned"]))
+    if not f["cancelled"]:
+        history.accounts[past.terms.client] += f["toClient"]
+    elif not live:
+        history.accounts[past.terms.provider] += f["toClient"] + f["burned"]
+
+
+def _reserved(history: History, record: Record) -> None:
+    history.accounts[MemberId(record.fields["member"])] -= record.fields["amount"]
+    history.reserved += record.fields["amount"]
+
+
+def _refunded(history: History, record: Record) -> None:
+    history.accounts[MemberId(record.fields["member"])] += record.fields["amount"]
+    history.reserved -= record.fields["amount"]
+
+
+def _maintenance(history: History, record: Record) -> None:
+    f = record.fields
+    history.maintenance[MemberId(f["member"])].update(range(f["from"], f["to"]))
+
+
+def _maintenance_cancelled(history: History, record: Record) -> None:
+    f = record.fields
+    history.maintenance[MemberId(f["member"])].difference_update(range(f["from"], f["to"]))
+
+
+def _configured(history: History, record: Record) -> None:
+    history.rules.append((0, rules_of(record.fields["params"])))
+
+
+def _rules_announced(history: History, record: Record) -> None:
+    history.rules.append((record.fields["fromEpoch"], rules_of_word(record.fields["rules"])))
+
+
+def _rules_cancelled(history: History, record: Record) -> None:
+    history.rules.pop()
 
 
 def _released(history: History, record: Record) -> None:
@@ -244,6 +354,11 @@ def _withdrawn(history: History, record: Record) -> None:
 
 
 _HANDLERS: dict[tuple[str, str], Callable[[History, Record], None]] = {
+    ("Directory", "Configured"): _configured,
+    ("Directory", "RulesAnnounced"): _rules_announced,
+    ("Directory", "RulesCancelled"): _rules_cancelled,
+    ("Members", "MaintenanceDeclared"): _maintenance,
+    ("Members", "MaintenanceCancelled"): _maintenance_cancelled,
     ("Members", "MemberAdmitted"): _admitted,
     ("Beacon", "Beat"): _beat,
     ("Beacon", "QuorumReached"): _quorum,
@@ -255,10 +370,18 @@ _HANDLERS: dict[tuple[str, str], Callable[[History, Record], None]] = {
     ("Agreements", "StateChanged"): _state,
     ("Proofs", "Proven"): _proven,
     ("Clearing", "Held"): _held,
-    ("Clearing", "EscrowFunded"): _funded,
+    ("Clearing", "Topped"): _topped,
+    ("Clearing", "TrafficCharged"): _traffic,
     ("Clearing", "Settled"): _settled,
     ("Clearing", "Missed"): _missed,
     ("Clearing", "Penalised"): _penalised,
+    ("Clearing", "LossCharged"): _loss,
+    ("Clearing", "ExitCharged"): _exit,
+    ("Clearing", "Contested"): _contested,
+    ("Clearing", "Appealed"): _appealed,
+    ("Clearing", "Concluded"): _concluded,
+    ("Clearing", "Reserved"): _reserved,
+    ("Clearing", "Refunded"): _refunded,
     ("Clearing", "Released"): _released,
     ("Clearing", "Deposited"): _deposited,
     ("Clearing", "Withdrawn"): _withdrawn,

@@ -1,64 +1,97 @@
 """An agreement's verdicts and amounts, derived anew from evidence: what Clearing should have decided. Pure.
 
-The rules are those of node/spec/settlement.md, written down here a second time on purpose: an auditor that asked the
-contract for its own verdicts would audit nothing.
+The rules are those of node/spec/clearing.md, written down here a second time on purpose, one epoch after the other
+where the contract takes words of bits: an auditor that asked the contract for its own verdicts would audit nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from peerage_chain.history import AgreementPast, History
-from peerage_chain.types import GIB, LIVE_STATES, AgreementState, Epoch
+from peerage_chain.types import GIB, Epoch
 
 LEAF_BYTES = 1024
+HEAVY_PERCENT = 20
+MISSES_KEPT = 64  # judged epochs that the contract remembers; no window is longer
 
 
 class Outcome(StrEnum):
     """What an epoch was for an agreement with leaves."""
 
     KEPT = "kept"
+    IMPAIRED = "impaired"
+    """Proven while a reported loss stood: kept, but neither paid nor earning what was deferred."""
     MISSED = "missed"
+    EXCUSED = "excused"
+    """Not proven in declared maintenance: not paid, and no more."""
     VOID = "void"
     """Nobody is judged: no seed, no quorum, or the chain stopped right after. Its pay waits for the next kept epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Parameters of the network that settlement depends on."""
+    """Parameters of the market that settlement depends on, as in force in one epoch."""
 
     window_epochs: int
     fail_at: int
     repair_epochs: int
+    appeal_epochs: int = 24
+    decide_epochs: int = 72
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What an agreement's terms say about money at some time. pay_percent: of the price, in epochs of poor quality."""
+
+    price_per_gib_epoch: int
+    egress_price_per_gib: int
+    collateral: int
+    pay_percent: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known about one epoch of one agreement."""
+
+    leaves: int
+    proven: bool
+    valid: bool
+    followed: bool
+    beat: bool = True
+    maintenance: bool = False
+    impaired: bool = False
+    short: bool = False
+    """Whether the provider's measured quality was below what the terms ask for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One epoch. paid includes the pay of void epochs before it; in_window counts misses, this one included."""
+    """One epoch. paid includes what was deferred before it; in_window counts misses, this one included. contested: the
+    penalty is a heavy one and waits in a docket."""
 
     epoch: Epoch
     outcome: Outcome
     leaves: int
     proven: bool
     beat: bool
-    settled: bool
+    settled: bool = False
     paid: int = 0
     in_window: int = 0
     to_client: int = 0
     burned: int = 0
+    contested: bool = False
+    failed: bool = False
 
     @property
     def reason(self) -> str:
         """Why a miss is one."""
-        if not self.proven:
-            return "no proof" if self.beat else "no proof, no beat"
-        return "no beat"
+        return "no proof" if self.beat else "no proof, no beat"
 
 
 def penalty_percent(in_window: int) -> int:
     """Part of the original collateral that the n-th miss in the window costs."""
-    return {0: 0, 1: 0, 2: 5, 3: 10}.get(in_window, 20)
+    return {0: 0, 1: 0, 2: 5, 3: 10}.get(in_window, HEAVY_PERCENT)
 
 
 def cost(size_bytes: int, price_per_gib: int) -> int:
@@ -66,72 +99,80 @@ def cost(size_bytes: int, price_per_gib: int) -> int:
     return -(-size_bytes * price_per_gib // GIB)
 
 
-def judge(history: History, past: AgreementPast, closed_before: int, rules: Rules) -> list[Verdict]:
-    """The verdicts on every epoch with leaves, from the first through the last closed one (or the agreement's last)."""
-    terms = past.terms
-    end = past.settled_before
-    if past.state in LIVE_STATES:
-        end = Epoch(max(end, min(closed_before, terms.end_epoch)))
-    window: list[bool] = []
-    collateral, compensated, deferred = terms.collateral, 0, 0
-    verdicts: list[Verdict] = []
-    for number in range(past.first_epoch, end):
-        epoch = Epoch(number)
-        frozen = past.frozen(epoch)
-        if frozen is None or frozen.leaves == 0:
-            continue
-        proven, beat = epoch in past.proven, history.has_beat(terms.provider, epoch)
-        settled = epoch < past.settled_before
-        pay = cost(frozen.leaves * LEAF_BYTES, terms.price_per_gib_epoch)
-        kept = proven and beat
-        if not history.valid(epoch) or (not kept and not history.quorate(epoch + 1)):
-            deferred += pay
-            verdicts.append(Verdict(epoch, Outcome.VOID, frozen.leaves, proven, beat, settled))
-            continue
-        window = [*window, not kept][-rules.window_epochs :]
-        if kept:
-            verdicts.append(Verdict(epoch, Outcome.KEPT, frozen.leaves, proven, beat, settled, paid=pay + deferred))
-            deferred = 0
-            continue
-        in_window = sum(window)
-        penalty = min(collateral, terms.collateral * penalty_percent(in_window) // 100)
-        repair = pay * rules.repair_epochs + cost(frozen.leaves * LEAF_BYTES, terms.egress_price_per_gib)
-        to_client = min(penalty, max(0, repair - compensated))
-        collateral -= penalty
-        compensated += to_client
-        verdicts.append(
-            Verdict(
-                epoch,
-                Outcome.MISSED,
-                frozen.leaves,
-                proven,
-                beat,
-                settled,
-                in_window=in_window,
-                to_client=to_client,
-                burned=penalty - to_client,
-            )
+@dataclass
+class Book:
+    """An agreement's money as far as verdicts move it. window: its newest judged epochs, True for a miss."""
+
+    collateral: int
+    compensated: int = 0
+    burned: int = 0
+    deferred: int = 0
+    window: list[bool] = field(default_factory=list)
+
+    def judge(self, epoch: Epoch, facts: Facts, prices: Prices, rules: Rules) -> Verdict:
+        """The verdict on the next epoch, which has leaves, and what it moves."""
+        verdict = Verdict(epoch, self._outcome(facts), facts.leaves, facts.proven, facts.beat)
+        if verdict.outcome is Outcome.VOID:
+            self.deferred += pay_of(facts, prices)
+        elif verdict.outcome is Outcome.KEPT:
+            self._remember(missed=False)
+            paid, self.deferred = pay_of(facts, prices) + self.deferred, 0
+            return replace(verdict, paid=paid)
+        elif verdict.outcome is Outcome.IMPAIRED:
+            self._remember(missed=False)
+        elif verdict.outcome is Outcome.MISSED:
+            self._remember(missed=True)
+            return self._miss(verdict, prices, rules)
+        return verdict
+
+    def penalise(self, percent: int, leaves: int, prices: Prices, rules: Rules) -> tuple[int, int]:
+        """(to the client, burned): a penalty, taken from what is left of the collateral."""
+        taken = min(self.collateral, prices.collateral * percent // 100)
+        to_client = min(taken, max(0, repair_cost(leaves, prices, rules) - self.compensated))
+        self.collateral -= taken
+        self.compensated += to_client
+        self.burned += taken - to_client
+        return to_client, taken - to_client
+
+    def compensate(self, amount: int) -> int:
+        """What of an amount the collateral can give to the client."""
+        given = min(self.collateral, amount)
+        self.collateral -= given
+        self.compensated += given
+        return given
+
+    def _outcome(self, facts: Facts) -> Outcome:
+        if not facts.valid or not (facts.proven or facts.followed):
+            return Outcome.VOID
+        if facts.proven:
+            return Outcome.IMPAIRED if facts.impaired else Outcome.KEPT
+        return Outcome.EXCUSED if facts.maintenance else Outcome.MISSED
+
+    def _miss(self, verdict: Verdict, prices: Prices, rules: Rules) -> Verdict:
+        in_window = sum(self.window[-rules.window_epochs :])
+        percent, failed = penalty_percent(in_window), in_window >= rules.fail_at
+        to_client, burned = self.penalise(percent, verdict.leaves, prices, rules)
+        return replace(
+            verdict,
+            in_window=in_window,
+            to_client=to_client,
+            burned=burned,
+            contested=failed or percent == HEAVY_PERCENT,
+            failed=failed,
         )
-        if in_window >= rules.fail_at:
-            break
-    return verdicts
+
+    def _remember(self, missed: bool) -> None:
+        self.window = [*self.window, missed][-MISSES_KEPT:]
 
 
-def agrees(past: AgreementPast, verdicts: list[Verdict]) -> bool:
-    """Whether the contract's settlements say what the evidence says: same misses, penalties, counts and pay."""
-    settled = [v for v in verdicts if v.settled]
-    misses = [v for v in settled if v.outcome is Outcome.MISSED]
-    if {int(v.epoch): v.in_window for v in misses} != past.missed:
-        return False
-    penalties = {int(v.epoch): (v.to_client, v.burned) for v in misses if v.to_client or v.burned}
-    if penalties != past.penalised:
-        return False
-    paid = sum(v.paid for v in settled)
-    recorded = sum(s.paid for s in past.settlements)
-    # In an agreement that lapsed, the last payment is what was left in the escrow.
-    fits = recorded <= paid if past.state is AgreementState.LAPSED else recorded == paid
-    return fits and all(
-        sum(s.first <= v.epoch <= s.last and v.outcome is outcome for v in settled) == count
-        for s in past.settlements
-        for outcome, count in ((Outcome.KEPT, s.proven), (Outcome.MISSED, s.missed), (Outcome.VOID, s.voided))
-    )
+def pay_of(facts: Facts, prices: Prices) -> int:
+    """An epoch's pay."""
+    pay = cost(facts.leaves * LEAF_BYTES, prices.price_per_gib_epoch)
+    return pay * prices.pay_percent // 100 if facts.short else pay
+
+
+def repair_cost(leaves: int, prices: Prices, rules: Rules) -> int:
+    """What it is deemed to cost to put these leaves elsewhere."""
+    size = leaves * LEAF_BYTES
+    pay = cost(size, prices.price_per_gib_epoch)
+    return pay * rules.repair_epochs + cost(size, prices.egress_price_per_gib)

@@ -191,6 +191,28 @@ class AgreementInfo:
         return self.state in LIVE_STATES
 
 
+class DocketState(IntEnum):
+    """Where a contested penalty stands."""
+
+    NONE = 0
+    OPEN = 1
+    APPEALED = 2
+    STANDS = 3
+    CANCELLED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Docket:
+    """A heavy penalty that was taken from a provider's collateral and waits: to_client of it for the client, burned for
+    nobody. appeal_until: the last epoch to appeal in; decide_until: the last one to decide in, 0 before an appeal."""
+
+    to_client: int
+    burned: int
+    appeal_until: Epoch
+    decide_until: Epoch
+    state: DocketState
+
+
 @dataclass(frozen=True, slots=True)
 class Removal:
     """Data that the client has announced to remove from an agreement, and has not removed or kept after all yet.

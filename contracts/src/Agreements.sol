@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {Peered} from "./base/Peered.sol";
 import {Signed} from "./base/Signed.sol";
-import {AgreementView, IAgreements, Removal, Standing} from "./interfaces/IAgreements.sol";
+import {AgreementView, Bill, IAgreements, Removal, Run, Standing} from "./interfaces/IAgreements.sol";
 import {LedgerView} from "./interfaces/IClearing.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IMembers} from "./interfaces/IMembers.sol";
@@ -226,6 +226,34 @@ contract Agreements is IAgreements, Signed {
         for (uint32 epoch = from; epoch < to; ++epoch) {
             while (next < until && history[next].epoch + 2 <= epoch) current = history[next++].leaves;
             leaves[epoch - from] = current;
+        }
+    }
+
+    /// @inheritdoc IAgreements
+    function billOf(bytes32 id) external view override returns (Bill memory bill) {
+        Agreement storage agreement = _agreement[id];
+        Terms memory terms = agreement.terms;
+        bill.client = terms.client;
+        bill.provider = terms.provider;
+        bill.state = agreement.state;
+        bill.capacity = terms.capacity;
+        bill.pricePerGibEpoch = terms.pricePerGibEpoch;
+        bill.egressPricePerGib = terms.egressPricePerGib;
+        bill.collateral = terms.collateral;
+        bill.startEpoch = terms.startEpoch > agreement.openedEpoch ? terms.startEpoch : agreement.openedEpoch;
+        bill.endEpoch = terms.endEpoch;
+    }
+
+    /// @inheritdoc IAgreements
+    function leafRuns(bytes32 id, uint32 from, uint32 to) external view override returns (Run[] memory runs) {
+        Recorded[] storage history = _agreement[id].history;
+        uint256 first = history.countUntil(from);
+        uint256 last = history.countUntil(to - 1);
+        runs = new Run[](last - first + 1);
+        for (uint256 i = first; i <= last; ++i) {
+            Run memory run = runs[i - first];
+            run.leaves = i == 0 ? 0 : history[i - 1].leaves;
+            run.until = i == last ? to : history[i].epoch + 2;
         }
     }
 

@@ -127,7 +127,7 @@ def record(event: str, **fields: object) -> Record:
 
 
 def revised(leaves: int, epoch: int) -> Record:
-    return record("Revised", epoch=epoch, sequence=1, root=bytes(32), leaves=leaves)
+    return record("Revised", epoch=epoch, sequence=1, root=bytes(32), leaves=leaves, bytesDown=0)
 
 
 ANNOUNCED = record("RemovalAnnounced", objects=OBJECTS, leaves=10, ready=8)

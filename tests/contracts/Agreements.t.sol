@@ -2,7 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {AgreementView, IAgreements, Standing} from "peerage/interfaces/IAgreements.sol";
-import {IClearing} from "peerage/interfaces/IClearing.sol";
+import {IAccounts} from "peerage/interfaces/IAccounts.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
 import {StateTable} from "peerage/libraries/StateTable.sol";
 import {AgreementState, Enrolment, MemberStatus, Offer, Revision, Terms} from "peerage/types/Types.sol";
@@ -153,12 +153,12 @@ contract AgreementsTest is Network {
         clearing.withdraw(START_BALANCE, account(CLIENT));
         vm.stopPrank();
         Terms memory terms = termsFor(CLIENT, PROVIDER);
-        expectRefusal(terms, abi.encodeWithSelector(IClearing.InsufficientBalance.selector, CLIENT, 0, 8 * CREDITS));
+        expectRefusal(terms, abi.encodeWithSelector(IAccounts.InsufficientBalance.selector, CLIENT, 0, 8 * CREDITS));
         deposit(CLIENT, 8 * CREDITS);
         terms.collateral = uint64(START_BALANCE + 1);
         expectRefusal(
             terms,
-            abi.encodeWithSelector(IClearing.InsufficientBalance.selector, PROVIDER, START_BALANCE, START_BALANCE + 1)
+            abi.encodeWithSelector(IAccounts.InsufficientBalance.selector, PROVIDER, START_BALANCE, START_BALANCE + 1)
         );
     }
 

@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IAgreements} from "peerage/interfaces/IAgreements.sol";
 import {IBeacon} from "peerage/interfaces/IBeacon.sol";
-import {IClearing} from "peerage/interfaces/IClearing.sol";
+import {IAccounts} from "peerage/interfaces/IAccounts.sol";
 import {IMembers} from "peerage/interfaces/IMembers.sol";
 import {IProofs} from "peerage/interfaces/IProofs.sol";
 import {SumTree} from "peerage/libraries/SumTree.sol";
@@ -241,14 +241,14 @@ contract AttacksTest is Network {
     function test_attack_spendsCreditsTwice() public {
         uint256 free = clearing.balanceOf(CLIENT);
         vm.startPrank(account(CLIENT));
-        vm.expectRevert(abi.encodeWithSelector(IClearing.InsufficientBalance.selector, CLIENT, free, free + 1));
+        vm.expectRevert(abi.encodeWithSelector(IAccounts.InsufficientBalance.selector, CLIENT, free, free + 1));
         clearing.withdraw(free + 1, account(CLIENT)); // the escrow is out of reach
         clearing.withdraw(free, account(CLIENT));
         vm.stopPrank();
         Terms memory terms = termsFor(CLIENT, OTHER);
         bytes memory ours = signTerms(nodeKey[CLIENT], terms);
         bytes memory theirs = signTerms(nodeKey[OTHER], terms);
-        vm.expectRevert(abi.encodeWithSelector(IClearing.InsufficientBalance.selector, CLIENT, 0, 8 * CREDITS));
+        vm.expectRevert(abi.encodeWithSelector(IAccounts.InsufficientBalance.selector, CLIENT, 0, 8 * CREDITS));
         agreements.open(terms, ours, theirs);
     }
 
@@ -310,7 +310,7 @@ contract AttacksTest is Network {
 
     function test_attack_aStolenNodeKeyMovesNoCreditsAndEnrolsNoKeys() public {
         vm.startPrank(node(CLIENT));
-        vm.expectRevert(abi.encodeWithSelector(IClearing.NotAnAccount.selector, node(CLIENT)));
+        vm.expectRevert(abi.encodeWithSelector(IAccounts.NotAnAccount.selector, node(CLIENT)));
         clearing.withdraw(1, node(CLIENT));
         vm.expectRevert(abi.encodeWithSelector(IMembers.NotTheAccount.selector, CLIENT, node(CLIENT)));
         members.revoke(node(CLIENT));

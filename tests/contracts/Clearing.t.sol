@@ -2,73 +2,14 @@
 pragma solidity ^0.8.24;
 
 import {AgreementView, IAgreements} from "peerage/interfaces/IAgreements.sol";
-import {IClearing, LedgerView} from "peerage/interfaces/IClearing.sol";
+import {IAccounts} from "peerage/interfaces/IAccounts.sol";
+import {IClearing} from "peerage/interfaces/IClearing.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
 import {Kinds} from "peerage/libraries/Kinds.sol";
 import {AgreementState, Revision, Terms} from "peerage/types/Types.sol";
-import {Network} from "./Network.sol";
+import {Ledgers} from "./Ledgers.sol";
 
-contract ClearingTest is Network {
-    uint32 internal constant CLIENT = 1;
-    uint32 internal constant PROVIDER = 2;
-    uint64 internal constant LEAVES = 1024;
-    /// @dev 1 MiB at 16 credits a GiB and epoch; the full capacity, 64 MiB, costs one credit an epoch.
-    uint256 internal constant PAY = 15_625;
-    uint256 internal constant FULL = 1_000_000;
-    uint256 internal constant ESCROW = 8 * FULL;
-    uint256 internal constant COLLATERAL = 10 * CREDITS;
-
-    bytes32 internal id;
-
-    function setUp() public {
-        deploy();
-        join(3);
-        toEpoch(2);
-        beatAll();
-        id = openBetween(CLIENT, PROVIDER);
-        revise(id, LEAVES);
-        toEpoch(3);
-        beatAll();
-    }
-
-    /// @dev One epoch on, in which everyone beats and the provider proves or does not.
-    function pass(bool proving) internal {
-        nextEpoch();
-        beatAll();
-        if (proving) setProven(id, beacon.currentEpoch());
-    }
-
-    function pass(uint256 epochs, bool proving) internal {
-        for (uint256 i = 0; i < epochs; ++i) {
-            pass(proving);
-        }
-    }
-
-    function settle() internal {
-        toSecondHalf();
-        clearing.settle(id);
-    }
-
-    /// @dev Moves into the second half of the next epoch, with beats, so that the current epoch is closed; settles.
-    function closeAndSettle() internal {
-        nextEpoch();
-        beatAll();
-        settle();
-    }
-
-    function ledger() internal view returns (LedgerView memory) {
-        return clearing.ledgerOf(id);
-    }
-
-    function assertConserved() internal view {
-        uint256 sum = clearing.escrowOf(id) + clearing.collateralOf(id);
-        for (uint32 member = 1; member <= members.count(); ++member) {
-            sum += clearing.balanceOf(member);
-        }
-        assertEq(sum, clearing.total(), "total");
-        assertEq(sum, credit.balanceOf(address(clearing)), "token balance");
-    }
-
+contract ClearingTest is Ledgers {
     // Accounts
 
     function test_depositFor_pullsCredits() public {
@@ -76,7 +17,7 @@ contract ClearingTest is Network {
         credit.mint(operator, 5);
         credit.approve(address(clearing), 5);
         vm.expectEmit(address(clearing));
-        emit IClearing.Deposited(3, operator, 5);
+        emit IAccounts.Deposited(3, operator, 5);
         clearing.depositFor(3, 5);
         vm.stopPrank();
         assertEq(clearing.balanceOf(3), START_BALANCE + 5);
@@ -84,14 +25,14 @@ contract ClearingTest is Network {
     }
 
     function test_depositFor_refusesAnUnknownMember() public {
-        vm.expectRevert(abi.encodeWithSelector(IClearing.UnknownMember.selector, 9));
+        vm.expectRevert(abi.encodeWithSelector(IAccounts.UnknownMember.selector, 9));
         clearing.depositFor(9, 1);
     }
 
     function test_withdraw_sendsToTheAccountsChoice() public {
         address payee = makeAddr("payee");
         vm.expectEmit(address(clearing));
-        emit IClearing.Withdrawn(3, payee, 7);
+        emit IAccounts.Withdrawn(3, payee, 7);
         vm.prank(account(3));
         clearing.withdraw(7, payee);
         assertEq(credit.balanceOf(payee), 7);
@@ -107,14 +48,14 @@ contract ClearingTest is Network {
     }
 
     function test_withdraw_refusesANodeKey() public {
-        vm.expectRevert(abi.encodeWithSelector(IClearing.NotAnAccount.selector, node(3)));
+        vm.expectRevert(abi.encodeWithSelector(IAccounts.NotAnAccount.selector, node(3)));
         vm.prank(node(3));
         clearing.withdraw(1, node(3));
     }
 
     function test_withdraw_refusesMoreThanTheBalance() public {
         vm.expectRevert(
-            abi.encodeWithSelector(IClearing.InsufficientBalance.selector, 3, START_BALANCE, START_BALANCE + 1)
+            abi.encodeWithSelector(IAccounts.InsufficientBalance.selector, 3, START_BALANCE, START_BALANCE + 1)
         );
         vm.prank(account(3));
         clearing.withdraw(START_BALANCE + 1, account(3));
@@ -122,9 +63,9 @@ contract ClearingTest is Network {
 
     function test_withdraw_refusesRecipientsThatWouldLoseIt() public {
         vm.startPrank(account(3));
-        vm.expectRevert(abi.encodeWithSelector(IClearing.BadRecipient.selector, address(clearing)));
+        vm.expectRevert(abi.encodeWithSelector(IAccounts.BadRecipient.selector, address(clearing)));
         clearing.withdraw(1, address(clearing));
-        vm.expectRevert(abi.encodeWithSelector(IClearing.BadRecipient.selector, address(0)));
+        vm.expectRevert(abi.encodeWithSelector(IAccounts.BadRecipient.selector, address(0)));
         clearing.withdraw(1, address(0));
         vm.stopPrank();
     }
@@ -149,7 +90,7 @@ contract ClearingTest is Network {
         pass(5, true); // 4 to 8
         toSecondHalf();
         vm.expectEmit(address(clearing));
-        emit IClearing.Settled(id, 2, 7, 4, 0, 0, 4 * PAY);
+        emit IClearing.Settled(id, 2, 8, 4, 0, 0, 0, 4 * PAY, 4 * PAY);
         clearing.settle(id);
         assertEq(clearing.balanceOf(PROVIDER), START_BALANCE - COLLATERAL + 4 * PAY);
         assertEq(ledger().paid, 4 * PAY);
@@ -209,9 +150,10 @@ contract ClearingTest is Network {
         assertEq(clearing.lastClosedEpoch(), 0);
     }
 
-    function test_settle_refusesAnUnknownAgreement() public {
-        vm.expectRevert(abi.encodeWithSelector(IAgreements.UnknownAgreement.selector, bytes32("no")));
+    function test_settle_ofAnUnknownAgreementDoesNothing() public {
+        vm.recordLogs();
         clearing.settle("no");
+        assertEq(vm.getRecordedLogs().length, 0);
     }
 
     function test_settle_theSameWhateverTheSteps() public {
@@ -239,16 +181,16 @@ contract ClearingTest is Network {
         assertEq(ledger().paid, 2 * PAY + 2 * 2 * PAY);
     }
 
-    function test_settle_walksMoreThan256EpochsInSteps() public {
+    function test_settle_coversAtMost4096EpochsACall() public {
         Terms memory terms = termsFor(CLIENT, PROVIDER);
-        terms.endEpoch = terms.startEpoch + 400;
+        terms.endEpoch = terms.startEpoch + 10_000;
         bytes32 long = open(terms);
-        toEpoch(320);
+        toEpoch(5000);
         toSecondHalf();
         clearing.settle(long);
-        assertEq(agreements.get(long).settledThrough, 3 + 255);
+        assertEq(agreements.get(long).settledThrough, 3 + 4095);
         clearing.settle(long);
-        assertEq(agreements.get(long).settledThrough, 319);
+        assertEq(agreements.get(long).settledThrough, 4999);
     }
 
     // Misses
@@ -276,7 +218,7 @@ contract ClearingTest is Network {
         uint256 repair = 16 * PAY + 1;
         uint256 penalty = COLLATERAL * 5 / 100;
         vm.expectEmit(address(clearing));
-        emit IClearing.Penalised(id, 5, repair, penalty - repair);
+        emit IClearing.Penalised(id, 5, repair, penalty - repair, false);
         clearing.settle(id);
         assertEq(clearing.collateralOf(id), COLLATERAL - penalty);
         assertEq(clearing.balanceOf(CLIENT), START_BALANCE - ESCROW + repair);
@@ -307,7 +249,7 @@ contract ClearingTest is Network {
         assertEq(shown.misses, 6);
         assertEq(shown.escrow, 0);
         assertEq(shown.collateral, 0);
-        // 5 + 10 + 20 + 20 + 20 percent are gone; the rest goes back.
+        // 5 + 10 + 20 + 20 + 20 percent are gone, the last three into a docket; the rest goes back.
         assertEq(clearing.balanceOf(PROVIDER), START_BALANCE - COLLATERAL * 75 / 100);
         assertEq(clearing.balanceOf(CLIENT), START_BALANCE + 16 * PAY + 1);
         assertEq(agreements.promised(PROVIDER), 0);
@@ -325,16 +267,6 @@ contract ClearingTest is Network {
         settle();
         assertEq(ledger().recentMisses, 1, "only the miss in 21");
         assertEq(ledger().misses, 3);
-    }
-
-    function test_aMissedBeatIsAMiss() public {
-        nextEpoch(); // 4
-        beat(CLIENT);
-        beat(3);
-        setProven(id, 4);
-        closeAndSettle();
-        assertEq(ledger().misses, 1);
-        assertEq(ledger().paid, 0);
     }
 
     function test_noLeavesNoMissNoPay() public {
@@ -386,14 +318,6 @@ contract ClearingTest is Network {
 
     // Escrow, grace, lapse, end
 
-    /// @dev Leaves the client with the escrow and nothing else, and the data filling the capacity.
-    function drain() internal {
-        revise(id, 65_536);
-        uint256 left = clearing.balanceOf(CLIENT);
-        vm.prank(account(CLIENT));
-        clearing.withdraw(left, account(CLIENT));
-    }
-
     function test_emptyEscrow_beginsAGracePeriod() public {
         drain(); // recorded in 3: full price from 5 on
         markProven(4, 14);
@@ -437,19 +361,20 @@ contract ClearingTest is Network {
 
     function test_grace_endsOnlyWhenAllOfALongBacklogIsPaid() public {
         Terms memory terms = termsFor(CLIENT, PROVIDER);
-        terms.endEpoch = terms.startEpoch + 400;
+        terms.endEpoch = terms.startEpoch + 10_000;
         id = open(terms);
         drain();
         markProven(5, 14);
         settle();
         assertEq(uint8(stateOf(id)), uint8(AgreementState.GRACE));
         deposit(CLIENT, 400 * FULL);
-        markProven(15, 290);
+        toEpoch(4200); // the chain stopped for long
         settle();
         assertEq(uint8(stateOf(id)), uint8(AgreementState.GRACE));
         clearing.settle(id);
         assertEq(uint8(stateOf(id)), uint8(AgreementState.ACTIVE));
-        assertEq(ledger().paid, (289 - 4) * FULL);
+        assertEq(ledger().paid, 10 * FULL, "5 to 14");
+        assertEq(ledger().deferred, (4199 - 14) * FULL);
     }
 
     function test_grace_refusesRevisions() public {
@@ -536,15 +461,6 @@ contract ClearingTest is Network {
         uint8[6] memory expected = [0, 0, 5, 10, 20, 20];
         for (uint256 n = 0; n < 6; ++n) {
             assertEq(clearing.penaltyPercent(n), expected[n]);
-        }
-    }
-
-    /// @dev Every member beats in the epochs named, and the record says that the provider proved.
-    function markProven(uint256 from, uint256 to) internal {
-        for (uint256 epoch = from; epoch <= to; ++epoch) {
-            toEpoch(epoch);
-            beatAll();
-            setProven(id, epoch);
         }
     }
 }

@@ -25,7 +25,13 @@ abstract contract Peered is IPeered {
     uint256 internal immutable GENESIS_TIME;
 
     modifier onlyContract(bytes32 kind) {
-        if (msg.sender != directory.get(kind)) revert OnlyContract(kind, msg.sender);
+        _requireSender(kind);
+        _;
+    }
+
+    /// @dev A contract that another has taken the place of writes nothing more: the other one has read it.
+    modifier onlyCurrent(bytes32 kind) {
+        _requireCurrent(kind);
         _;
     }
 
@@ -87,6 +93,15 @@ abstract contract Peered is IPeered {
 
     function _clearing() internal view returns (IClearing) {
         return IClearing(_contract(Kinds.CLEARING));
+    }
+
+    function _requireSender(bytes32 kind) private view {
+        if (msg.sender != directory.get(kind)) revert OnlyContract(kind, msg.sender);
+    }
+
+    function _requireCurrent(bytes32 kind) private view {
+        address current = directory.get(kind);
+        if (current != address(this)) revert Superseded(kind, current);
     }
 
     function _contract(bytes32 kind) internal view returns (address found) {

@@ -36,6 +36,27 @@ struct Standing {
     uint64 leaves;
 }
 
+/// @notice What settling an agreement depends on. startEpoch: the first epoch to settle. bytesDown: cumulative traffic.
+struct Bill {
+    uint32 client;
+    uint32 provider;
+    AgreementState state;
+    uint64 capacity;
+    uint64 pricePerGibEpoch;
+    uint64 egressPricePerGib;
+    uint64 collateral;
+    uint32 startEpoch;
+    uint32 endEpoch;
+    uint64 bytesDown;
+    bytes32 qualityClause;
+}
+
+/// @notice Epochs up to before `until`, from where the run before ends, that are all about the same number of leaves.
+struct Run {
+    uint64 leaves;
+    uint32 until;
+}
+
 /// @notice Data that the client has announced to remove; all zero if none.
 /// @param objects SHA-256 of the objects' 32-byte roots, sorted and concatenated: which ones, for the provider to compare.
 /// @param leaves Leaves of those objects.
@@ -152,6 +173,12 @@ interface IAgreements {
 
     /// @notice The frozen leaf counts of the epochs from `from` to before `to`.
     function leavesOver(bytes32 id, uint32 from, uint32 to) external view returns (uint64[] memory);
+
+    /// @notice What `Clearing` settles by. All zero for an unknown agreement.
+    function billOf(bytes32 id) external view returns (Bill memory);
+
+    /// @notice The frozen leaf counts of the epochs from `from` to before `to`, future ones as of now.
+    function leafRuns(bytes32 id, uint32 from, uint32 to) external view returns (Run[] memory);
 
     /// @notice The pending removal; all zero if there is none.
     function removalOf(bytes32 id) external view returns (Removal memory);

@@ -10,6 +10,8 @@ interface IPeered {
     error MissingContract(bytes32 kind);
     /// @notice Only the current contract of `kind` may call this.
     error OnlyContract(bytes32 kind, address caller);
+    /// @notice The Directory lists `current` in this contract's place.
+    error Superseded(bytes32 kind, address current);
     /// @notice The sender is neither a live node key nor the account of a member.
     error NotAMember(address sender);
     /// @notice A member of this status may not do this: see StatusTable.

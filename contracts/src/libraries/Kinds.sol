@@ -9,5 +9,7 @@ library Kinds {
     bytes32 internal constant AGREEMENTS = keccak256("Agreements");
     bytes32 internal constant PROOFS = keccak256("Proofs");
     bytes32 internal constant CLEARING = keccak256("Clearing");
+    bytes32 internal constant DEMANDS = keccak256("Demands");
+    bytes32 internal constant QUALITY = keccak256("Quality");
     bytes32 internal constant ANCHORS = keccak256("Anchors");
 }
