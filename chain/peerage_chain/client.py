@@ -165,6 +165,29 @@ class Chain(ChainReads):
             room -= size
         await _side_by_side(groups, lambda group: self._write("Proofs", "prove", group))
 
+    async def report_loss(self, id: AgreementId, start: int, leaves: int) -> None:
+        """As provider, report leaves of the newest revision lost: not asked for from two epochs later on, unpaid.
+
+        Refused as LossStands while another one is not made up for.
+        """
+        await self._write("Proofs", "reportLoss", id, start, leaves)
+
+    async def report_restored(self, id: AgreementId) -> None:
+        """As provider, say that the reported leaves are there again. Refused as NoLoss when there is nothing to end."""
+        await self._write("Proofs", "reportRestored", id)
+
+    async def make_demand(self, id: AgreementId, indices: Sequence[int]) -> None:
+        """As client, demand that leaves be published. indices: ascending, as many as the rules allow in an epoch."""
+        await self._write("Demands", "demand", id, list(indices))
+
+    async def answer_demand(self, number: int, samples: Sequence[Sample]) -> None:
+        """As provider, publish what is demanded. Refused as NotOpen once it is answered or closed."""
+        await self._write("Demands", "answer", number, proof_of(samples))
+
+    async def close_demand(self, number: int) -> None:
+        """End a demand that was not answered in time; anyone may."""
+        await self._write("Demands", "close", number)
+
     async def settle(self, ids: Sequence[AgreementId]) -> None:
         """Settle the closed epochs of these agreements; nothing happens for those with nothing to do."""
         groups = [list(ids[i : i + MAX_SETTLED]) for i in range(0, len(ids), MAX_SETTLED)]

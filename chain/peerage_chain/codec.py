@@ -12,9 +12,12 @@ from peerage_chain.types import (
     AgreementInfo,
     AgreementState,
     Challenge,
+    Demand,
+    DemandState,
     Docket,
     DocketState,
     Epoch,
+    Loss,
     MemberId,
     MemberInfo,
     MemberStatus,
@@ -26,6 +29,9 @@ from peerage_chain.types import (
 )
 
 Struct = Mapping[str, Any]
+LEAF_SIZE = 1024
+CLOSED_SIZE = 40
+"""Bytes of a closed subtree in a proof: count and hash."""
 
 
 def offer_of(raw: Struct) -> Offer:
@@ -155,6 +161,42 @@ def challenge_of(raw: Struct, epoch: Epoch) -> Challenge:
     )
 
 
+def loss_of(raw: Struct) -> Loss | None:
+    """The loss reported last, or None: a loss has leaves."""
+    if not raw["leaves"]:
+        return None
+    return Loss(raw["from"], raw["leaves"], Epoch(raw["since"]), Epoch(raw["until"]), raw["restored"])
+
+
+def demand_of(number: int, raw: Struct) -> Demand:
+    return Demand(
+        number=number,
+        agreement=AgreementId(raw["agreement"]),
+        root=raw["root"],
+        leaves=raw["leaves"],
+        client=MemberId(raw["client"]),
+        provider=MemberId(raw["provider"]),
+        epoch=Epoch(raw["epoch"]),
+        until=Epoch(raw["until"]),
+        state=DemandState(raw["state"]),
+        deposit=raw["deposit"],
+        indices=tuple(raw["indices"]),
+    )
+
+
+def leaves_in(proof: bytes) -> tuple[bytes, ...]:
+    """The leaves that an accepted proof opens, ascending."""
+    leaves: list[bytes] = []
+    at = 0
+    while at < len(proof):
+        at += 1 + CLOSED_SIZE * proof[at]
+        leaves.append(proof[at : at + LEAF_SIZE])
+        at += LEAF_SIZE
+        steps = int.from_bytes(proof[at : at + 8], "big")
+        at += 8 + CLOSED_SIZE * (steps.bit_count() - 1)
+    return tuple(leaves)
+
+
 def proof_of(samples: Sequence[Sample]) -> bytes:
     """One tree, cut down to the samples' leaves, from left to right (node/spec/proofs.md). Samples in any order."""
     if not samples:
@@ -165,7 +207,7 @@ def proof_of(samples: Sequence[Sample]) -> bytes:
 
 @dataclass(slots=True)
 class _Cut:
-    """A subtree's part of a proof. Closed subtrees, of which no leaf is opened, have 40 bytes each.
+    """A subtree's part of a proof. Closed subtrees are those of which no leaf is opened.
 
     text: from its first opened leaf to its last one. lefts: the closed subtrees before the first. steps: up from the
     last one, True where a closed subtree lies to the right; rights: those subtrees.
@@ -177,7 +219,7 @@ class _Cut:
     rights: bytes = b""
 
     def begun(self) -> bytes:
-        return bytes([len(self.lefts) // 40]) + self.lefts + self.text
+        return bytes([len(self.lefts) // CLOSED_SIZE]) + self.lefts + self.text
 
     def ended(self) -> bytes:
         steps = sum(step << i for i, step in enumerate([*self.steps, True]))

@@ -54,6 +54,7 @@ class AgreementPast:
     lost_unannounced: bool = False
     """Whether leaves ever went otherwise than by a removal that was announced and ready."""
     proven: set[int] = field(default_factory=set)
+    impaired: set[int] = field(default_factory=set)
 
     @property
     def first_epoch(self) -> Epoch:
@@ -200,6 +201,16 @@ def _removal_cancelled(history: History, record: Record) -> None:
 
 def _state(history: History, record: Record) -> None:
     history.agreements[record.fields["id"]].state = AgreementState(record.fields["to"])
+
+
+def _loss_reported(history: History, record: Record) -> None:
+    f = record.fields
+    history.agreements[f["agreement"]].impaired.update(range(f["since"], f["until"]))
+
+
+def _loss_restored(history: History, record: Record) -> None:
+    past = history.agreements[record.fields["agreement"]]
+    past.impaired = {epoch for epoch in past.impaired if epoch < record.fields["until"]}
 
 
 def _proven(history: History, record: Record) -> None:
@@ -369,6 +380,8 @@ _HANDLERS: dict[tuple[str, str], Callable[[History, Record], None]] = {
     ("Agreements", "RemovalCancelled"): _removal_cancelled,
     ("Agreements", "StateChanged"): _state,
     ("Proofs", "Proven"): _proven,
+    ("Proofs", "LossReported"): _loss_reported,
+    ("Proofs", "LossRestored"): _loss_restored,
     ("Clearing", "Held"): _held,
     ("Clearing", "Topped"): _topped,
     ("Clearing", "TrafficCharged"): _traffic,

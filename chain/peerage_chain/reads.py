@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from peerage_chain.abi import artifact
 from peerage_chain.challenge import word_and_bit
-from peerage_chain.codec import agreement_of, challenge_of, member_of, removal_of
+from peerage_chain.codec import agreement_of, challenge_of, demand_of, leaves_in, loss_of, member_of, removal_of
 from peerage_chain.contracts import Contracts
 from peerage_chain.errors import ContractsMissing
 from peerage_chain.typed import Domain
@@ -17,7 +18,9 @@ from peerage_chain.types import (
     Anchor,
     ChainTime,
     Challenge,
+    Demand,
     Epoch,
+    Loss,
     MemberId,
     MemberInfo,
     Params,
@@ -212,6 +215,36 @@ class ChainReads:
             ]
         )
         return [raw for page in pages for raw in page]
+
+    async def loss_of(self, id: AgreementId) -> Loss | None:
+        """The loss that the provider reported last, over or not, or None."""
+        return loss_of(await self.contracts.read("Proofs", "lossOf", id))
+
+    async def demand(self, number: int) -> Demand:
+        """A demand by its number; in state NONE if there is none."""
+        return demand_of(number, await self.contracts.read("Demands", "get", number))
+
+    async def open_demands(self, provider: MemberId) -> tuple[Demand, ...]:
+        """The demands that a provider has not answered yet. Two requests."""
+        numbers = await self.contracts.read("Demands", "openOf", provider)
+        raws = await self.contracts.read_many([("Demands", "get", (number,)) for number in numbers])
+        return tuple(demand_of(number, raw) for number, raw in zip(numbers, raws, strict=True))
+
+    async def published(self, number: int) -> tuple[bytes, ...]:
+        """The leaves that a demand brought to light, ascending; none while it is not answered."""
+        event = artifact("Demands").events["Answered"]
+        logs = await self.contracts.rpc.call(
+            "eth_getLogs",
+            {
+                "address": self.contracts.addresses["Demands"],
+                "topics": ["0x" + event.topic.hex(), f"0x{number:064x}"],
+                "fromBlock": "0x0",
+            },
+        )
+        for log in logs:
+            fields = event.decode([bytes.fromhex(topic[2:]) for topic in log["topics"]], bytes.fromhex(log["data"][2:]))
+            return leaves_in(fields["proof"])
+        return ()
 
     async def proven(self, id: AgreementId, epoch: Epoch) -> bool:
         """Whether an accepted proof is on record."""

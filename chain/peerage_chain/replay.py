@@ -65,6 +65,7 @@ def facts_of(history: History, past: AgreementPast, epoch: Epoch) -> Facts:
     return Facts(
         leaves=frozen.leaves if frozen else 0,
         proven=epoch in past.proven,
+        impaired=epoch in past.impaired,
         valid=history.valid(epoch),
         followed=history.quorate(epoch + 1),
         beat=history.has_beat(provider, epoch),

@@ -252,6 +252,46 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """Leaves, from `start` on, that a provider reported lost: not asked for in the epochs [since, until)."""
+
+    start: int
+    leaves: int
+    since: Epoch
+    until: Epoch
+    restored: bool
+
+
+class DemandState(IntEnum):
+    NONE = 0
+    OPEN = 1
+    ANSWERED = 2
+    UNANSWERED = 3
+    VOID = 4
+    """An epoch of the time to answer had no quorum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A client's demand that its provider publish leaves. root, leaves: of the revision that it is about.
+
+    until: the last epoch to answer in. deposit: micro-credits that the answer earns. indices: the leaves, ascending.
+    """
+
+    number: int
+    agreement: AgreementId
+    root: bytes
+    leaves: int
+    client: MemberId
+    provider: MemberId
+    epoch: Epoch
+    until: Epoch
+    state: DemandState
+    deposit: int
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """The newest anchored head of a member's repository; number 0 means none."""
 

@@ -243,7 +243,7 @@ contract Clearing is IClearing, Dockets {
     /// @dev Finds the facts about the epochs from `from` to before `to`, all of one word.
     function _load(Walk memory walk, Facts memory facts, uint256 from, uint256 to) private view {
         uint32 word = uint32(from >> 8);
-        facts.proven = _proofs().provenWord(walk.id, word);
+        (facts.proven, facts.impaired) = _proofs().words(walk.id, word);
         (facts.valid, facts.followed) = _beacon().verdictWord(word);
         Settlement.judge(facts, Bits.range(from & 0xff, to - (uint256(word) << 8)));
         facts.maintenance = facts.missed == 0 ? 0 : _members().maintenanceWord(walk.bill.provider, word);

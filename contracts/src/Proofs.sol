@@ -6,7 +6,8 @@ import {Peered} from "./base/Peered.sol";
 import {IAgreements, Standing} from "./interfaces/IAgreements.sol";
 import {IBeacon} from "./interfaces/IBeacon.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
-import {ChallengeView, IProofs} from "./interfaces/IProofs.sol";
+import {ChallengeView, IProofs, Loss} from "./interfaces/IProofs.sol";
+import {Rules} from "./libraries/RuleSet.sol";
 import {StateTable} from "./libraries/StateTable.sol";
 import {SumTree} from "./libraries/SumTree.sol";
 import {AgreementState, Possession} from "./types/Types.sol";
@@ -16,13 +17,23 @@ contract Proofs is IProofs, Peered {
     using BitMaps for BitMaps.BitMap;
     using StateTable for AgreementState;
 
-    uint256 private immutable SAMPLES;
+    /// @dev A challenge may ask for what was known two epochs before: links become public during the epoch before it.
+    uint32 private constant FREEZE_EPOCHS = 2;
+
+    /// @dev What is the same for all proofs of a transaction.
+    struct Round {
+        IAgreements agreements;
+        uint32 member;
+        uint32 epoch;
+        bytes32 seed;
+        uint256 samples;
+    }
 
     mapping(bytes32 agreement => BitMaps.BitMap) private _proven;
+    mapping(bytes32 agreement => BitMaps.BitMap) private _impaired;
+    mapping(bytes32 agreement => Loss) private _loss;
 
-    constructor(IDirectory directory) Peered(directory) {
-        SAMPLES = directory.params().samples;
-    }
+    constructor(IDirectory directory) Peered(directory) {}
 
     /// @inheritdoc IProofs
     function prove(Possession[] calldata possessions) external override {
@@ -33,10 +44,46 @@ contract Proofs is IProofs, Peered {
         if (!seeded) revert EpochVoid(epoch);
         uint32 beat = beacon.lastBeatOf(member);
         if (beat != epoch) revert NotBeaten(member, beat, epoch);
-        IAgreements agreements = _agreements();
+        Round memory round = Round(_agreements(), member, epoch, seed, _rules().samples());
         for (uint256 i = 0; i < possessions.length; ++i) {
-            _prove(possessions[i], agreements, member, epoch, seed);
+            _prove(round, possessions[i]);
         }
+    }
+
+    /// @inheritdoc IProofs
+    function reportLoss(bytes32 id, uint64 from, uint64 leaves) external override {
+        uint32 since = currentEpoch() + FREEZE_EPOCHS;
+        Standing memory standing = _standingOfSender(id, since);
+        if (!standing.state.live()) revert NothingDue(id, standing.state, standing.leaves, since);
+        if (leaves == 0 || uint256(from) + leaves > standing.leaves) revert BadLoss(id, from, leaves, standing.leaves);
+        _requireNoLoss(id);
+        uint32 until = since + uint32(_rules().repairEpochs());
+        _loss[id] = Loss(from, leaves, since, until, false);
+        for (uint32 epoch = since; epoch < until; ++epoch) {
+            _impaired[id].set(epoch);
+        }
+        emit LossReported(id, standing.provider, from, leaves, since, until);
+        _clearing().chargeLoss(id, leaves);
+    }
+
+    /// @inheritdoc IProofs
+    function reportRestored(bytes32 id) external override {
+        uint32 until = currentEpoch() + FREEZE_EPOCHS;
+        uint32 provider = _standingOfSender(id, until).provider;
+        Loss storage loss = _loss[id];
+        uint32 end = loss.until;
+        if (loss.restored || end <= until) revert NoLoss(id);
+        loss.until = until;
+        loss.restored = true;
+        for (uint32 epoch = until; epoch < end; ++epoch) {
+            _impaired[id].unset(epoch);
+        }
+        emit LossRestored(id, provider, until);
+    }
+
+    /// @inheritdoc IProofs
+    function lossOf(bytes32 id) external view override returns (Loss memory) {
+        return _loss[id];
     }
 
     /// @inheritdoc IProofs
@@ -73,32 +120,74 @@ contract Proofs is IProofs, Peered {
         return _proven[agreement]._data[word];
     }
 
-    function _prove(Possession calldata possession, IAgreements agreements, uint32 member, uint32 epoch, bytes32 seed)
-        private
-    {
-        bytes32 id = possession.agreement;
-        Standing memory standing = agreements.standing(id, epoch);
-        if (standing.provider != member) revert NotProvider(id, standing.provider, msg.sender);
-        if (_proven[id].get(epoch)) return;
-        if (!_isDue(standing, epoch)) revert NothingDue(id, standing.state, standing.leaves, epoch);
-        _verify(id, standing, seed, possession.proof);
-        _proven[id].set(epoch);
-        emit Proven(id, epoch, member);
+    /// @inheritdoc IProofs
+    function impairedWord(bytes32 agreement, uint32 word) external view override returns (uint256) {
+        return _impaired[agreement]._data[word];
     }
 
-    function _verify(bytes32 id, Standing memory standing, bytes32 seed, bytes calldata proof) private view {
-        (bytes32 root, uint256 leaves, uint256[] memory opened) = SumTree.fold(proof, SAMPLES);
-        if (root != standing.root || leaves != standing.leaves) revert WrongRoot(id, standing.root, root, leaves);
-        bytes32 own = _ownSeed(seed, id, standing.provider);
-        uint256 count;
-        for (uint256 i = 0; i < SAMPLES; ++i) {
-            (bool asked, uint256 index) = _index(own, i, leaves);
-            if (!asked) continue;
-            if (count == opened.length) revert LeafMissing(id, index);
-            if (opened[count] != index) revert WrongLeaf(id, index, opened[count]);
-            ++count;
+    /// @inheritdoc IProofs
+    function words(bytes32 agreement, uint32 word)
+        external
+        view
+        override
+        returns (uint256 provenBits, uint256 impairedBits)
+    {
+        return (_proven[agreement]._data[word], _impaired[agreement]._data[word]);
+    }
+
+    function _prove(Round memory round, Possession calldata possession) private {
+        bytes32 id = possession.agreement;
+        Standing memory standing = round.agreements.standing(id, round.epoch);
+        if (standing.provider != round.member) revert NotProvider(id, standing.provider, msg.sender);
+        if (_proven[id].get(round.epoch)) return;
+        if (!_isDue(standing, round.epoch)) revert NothingDue(id, standing.state, standing.leaves, round.epoch);
+        _verify(round, id, standing, possession.proof);
+        _proven[id].set(round.epoch);
+        emit Proven(id, round.epoch, round.member);
+    }
+
+    function _verify(Round memory round, bytes32 id, Standing memory standing, bytes calldata proof) private view {
+        uint256[] memory opened;
+        if (proof.length != 0) {
+            bytes32 root;
+            uint256 leaves;
+            (root, leaves, opened) = SumTree.fold(proof, round.samples);
+            if (root != standing.root || leaves != standing.leaves) revert WrongRoot(id, standing.root, root, leaves);
         }
-        if (count != opened.length) revert WrongLeaf(id, leaves, opened[count]);
+        bytes32 own = _ownSeed(round.seed, id, standing.provider);
+        uint256 count;
+        for (uint256 i = 0; i < round.samples; ++i) {
+            (bool asked, uint256 index) = _index(own, i, round.samples, standing.leaves);
+            if (!asked) continue;
+            if (count < opened.length && opened[count] == index) {
+                ++count;
+            } else if (!_isLost(id, round.epoch, index)) {
+                if (count == opened.length) revert LeafMissing(id, index);
+                revert WrongLeaf(id, index, opened[count]);
+            }
+        }
+        if (count != opened.length) revert WrongLeaf(id, standing.leaves, opened[count]);
+    }
+
+    function _isLost(bytes32 id, uint32 epoch, uint256 index) private view returns (bool) {
+        Loss memory loss = _loss[id];
+        return
+            epoch >= loss.since && epoch < loss.until && index >= loss.from && index < uint256(loss.from) + loss.leaves;
+    }
+
+    function _requireNoLoss(bytes32 id) private view {
+        Loss memory loss = _loss[id];
+        uint32 epoch = currentEpoch();
+        if (loss.until == 0 || (loss.restored && epoch >= loss.until)) return;
+        // Never restored: then a proof that left nothing out stands for it.
+        if (epoch >= loss.until && _proven[id].get(epoch)) return;
+        if (epoch > loss.until && _proven[id].get(epoch - 1)) return;
+        revert LossStands(id, loss.until);
+    }
+
+    function _standingOfSender(bytes32 id, uint32 epoch) private view returns (Standing memory standing) {
+        standing = _agreements().standing(id, epoch);
+        if (standing.provider != _sender()) revert NotProvider(id, standing.provider, msg.sender);
     }
 
     function _challenge(bytes32 id, uint32 epoch) private view returns (ChallengeView memory shown) {
@@ -113,10 +202,12 @@ contract Proofs is IProofs, Peered {
         shown.leaves = standing.leaves;
         if (!shown.due) return shown;
         bytes32 own = _ownSeed(shown.seed, id, standing.provider);
-        uint64[] memory indices = new uint64[](SAMPLES);
+        (Rules rules,) = directory.rulesAt(epoch);
+        uint256 samples = rules.samples();
+        uint64[] memory indices = new uint64[](samples);
         uint256 count;
-        for (uint256 i = 0; i < SAMPLES; ++i) {
-            (bool asked, uint256 index) = _index(own, i, standing.leaves);
+        for (uint256 i = 0; i < samples; ++i) {
+            (bool asked, uint256 index) = _index(own, i, samples, standing.leaves);
             if (asked) indices[count++] = uint64(index);
         }
         assembly ("memory-safe") {
@@ -137,11 +228,15 @@ contract Proofs is IProofs, Peered {
 
     /// @dev One leaf out of each equal part: never less likely to find a loss than leaves out of the whole, ascending, and each
     /// once. Of an agreement with fewer leaves than samples, some parts are empty and every leaf is asked for.
-    function _index(bytes32 own, uint256 i, uint256 leaves) private view returns (bool asked, uint256 index) {
+    function _index(bytes32 own, uint256 i, uint256 samples, uint256 leaves)
+        private
+        pure
+        returns (bool asked, uint256 index)
+    {
         unchecked {
             // 64 bits of leaves by 8 of samples.
-            uint256 from = leaves * i / SAMPLES;
-            uint256 size = leaves * (i + 1) / SAMPLES - from;
+            uint256 from = leaves * i / samples;
+            uint256 size = leaves * (i + 1) / samples - from;
             if (size == 0) return (false, 0);
             uint256 drawn;
             // keccak256(abi.encode(own, i)), without taking memory for each.

@@ -7,6 +7,7 @@ import {Anchors} from "peerage/Anchors.sol";
 import {Beacon} from "peerage/Beacon.sol";
 import {Clearing} from "peerage/Clearing.sol";
 import {Credit} from "peerage/Credit.sol";
+import {Demands} from "peerage/Demands.sol";
 import {Directory} from "peerage/Directory.sol";
 import {Members} from "peerage/Members.sol";
 import {Proofs} from "peerage/Proofs.sol";
@@ -35,6 +36,7 @@ abstract contract Network is Test {
     Proofs internal proofs;
     Clearing internal clearing;
     Anchors internal anchors;
+    Demands internal demands;
 
     mapping(uint32 member => uint256) internal accountKey;
     mapping(uint32 member => uint256) internal nodeKey;
@@ -64,6 +66,7 @@ abstract contract Network is Test {
         proofs = new Proofs(directory);
         clearing = new Clearing(directory);
         anchors = new Anchors(directory);
+        demands = new Demands(directory);
         directory.set(Kinds.CREDIT, address(credit));
         directory.set(Kinds.MEMBERS, address(members));
         directory.set(Kinds.BEACON, address(beacon));
@@ -71,6 +74,7 @@ abstract contract Network is Test {
         directory.set(Kinds.PROOFS, address(proofs));
         directory.set(Kinds.CLEARING, address(clearing));
         directory.set(Kinds.ANCHORS, address(anchors));
+        directory.set(Kinds.DEMANDS, address(demands));
         vm.stopPrank();
     }
 

@@ -158,7 +158,7 @@ contract ProofsTest is Network {
         vm.expectPartialRevert(SumTree.MalformedProof.selector);
         send(PROVIDER, answer);
         answer.proof = "";
-        vm.expectRevert(abi.encodeWithSelector(SumTree.MalformedProof.selector, 0));
+        vm.expectRevert(abi.encodeWithSelector(IProofs.LeafMissing.selector, id, challenged()[0]));
         send(PROVIDER, answer);
     }
 
