@@ -28,7 +28,7 @@ def run(profile: str) -> tuple[str, bool]:
     JOURNAL.unlink(missing_ok=True)
     environment = {**os.environ, "FOUNDRY_PROFILE": profile, "PEERAGE_JOURNAL": str(JOURNAL)}
     if profile == "default":
-        environment["FOUNDRY_INVARIANT_RUNS"] = str(LEAST["default"] // 128 + 1)
+        environment.setdefault("FOUNDRY_INVARIANT_RUNS", str(LEAST["default"] // 128 + 1))
     command = ["forge", "test", "--root", ".", "--match-contract", "MarketTest"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr, done.returncode == 0

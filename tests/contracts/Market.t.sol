@@ -12,7 +12,7 @@ contract MarketTest is Test {
 
     function setUp() public {
         market = new Market();
-        bytes4[] memory actions = new bytes4[](20);
+        bytes4[] memory actions = new bytes4[](26);
         actions[0] = market.advance.selector;
         actions[1] = market.advance.selector; // time passes more often than anything else happens
         actions[2] = market.advance.selector;
@@ -33,6 +33,12 @@ contract MarketTest is Test {
         actions[17] = market.settleAll.selector;
         actions[18] = market.standDown.selector;
         actions[19] = market.steal.selector;
+        actions[20] = market.appeal.selector;
+        actions[21] = market.decide.selector;
+        actions[22] = market.conclude.selector;
+        actions[23] = market.maintain.selector;
+        actions[24] = market.changeRules.selector;
+        actions[25] = market.suspend.selector;
         targetContract(address(market));
         targetSelector(FuzzSelector(address(market), actions));
     }
@@ -96,7 +102,7 @@ contract MarketTest is Test {
         }
     }
 
-    /// @dev token balance = total = accounts + escrows + collaterals = deposits - withdrawals - burned
+    /// @dev token balance = total = accounts + escrows + collaterals + dockets + reserved = deposits - withdrawals - burned
     function _creditsAreConserved(Market.Compared[] memory all) private view {
         uint256 held;
         uint256 left;
@@ -107,9 +113,10 @@ contract MarketTest is Test {
             left += market.withdrawn(member);
         }
         for (uint256 i = 0; i < all.length; ++i) {
-            held += all[i].ledger.escrow + all[i].ledger.collateral;
-            left += all[i].ledger.burned;
+            held += all[i].ledger.escrow + all[i].ledger.collateral + all[i].waitingForClient + all[i].waitingToBurn;
+            left += all[i].ledger.burned - all[i].waitingToBurn;
         }
+        held += market.reserved();
         assertEq(market.tokenBalance(), held, "token balance");
         assertEq(market.total(), held, "total");
         assertEq(brought, held + left, "flow");
@@ -127,7 +134,7 @@ contract MarketTest is Test {
         for (uint256 i = 0; i < all.length; ++i) {
             LedgerView memory ledger = all[i].ledger;
             has[all[i].client] += ledger.escrow + ledger.paid;
-            should[all[i].client] += ledger.compensated;
+            should[all[i].client] += ledger.compensated - all[i].waitingForClient;
             has[all[i].provider] += ledger.collateral + ledger.compensated + ledger.burned;
             should[all[i].provider] += ledger.paid;
         }
@@ -150,7 +157,7 @@ contract MarketTest is Test {
                 promises[one.provider] += terms.capacity;
             } else {
                 bounds[one.client] += one.ledger.paid;
-                bounds[one.provider] += one.ledger.compensated + one.ledger.burned;
+                bounds[one.provider] += one.takenAtEnd;
             }
         }
         for (uint32 member = 1; member <= number; ++member) {

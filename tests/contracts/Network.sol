@@ -211,8 +211,8 @@ abstract contract Network is Test {
         return open(termsFor(client, provider));
     }
 
-    function treeOf(bytes32 id, uint64 leaves) internal pure returns (SumTrees.Tree memory) {
-        return SumTrees.Tree(id, leaves, false);
+    function treeOf(bytes32 id, uint64 leaves) internal pure virtual returns (SumTrees.Tree memory) {
+        return SumTrees.Tree(id, leaves, false, false);
     }
 
     function nextRevision(bytes32 id, uint64 leaves) internal view virtual returns (Revision memory revision) {
@@ -221,7 +221,8 @@ abstract contract Network is Test {
         revision.sequence = agreements.get(id).sequence + 1;
         revision.previous = agreements.revisionDigest(id);
         // A tree of thousands of leaves takes too much memory here; nothing is proven over it.
-        revision.root = leaves > 64 ? bytes32(uint256(leaves)) : treeOf(id, leaves).root();
+        SumTrees.Tree memory tree = treeOf(id, leaves);
+        revision.root = leaves > 64 && !tree.uniform ? bytes32(uint256(leaves)) : tree.root();
         revision.leaves = leaves;
         revision.expires = beacon.currentEpoch() + 2;
     }

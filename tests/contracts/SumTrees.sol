@@ -7,10 +7,12 @@ import {LEAF_SIZE} from "peerage/types/Types.sol";
 /// 6962; a node's hash depends on its range only.
 library SumTrees {
     /// @param sparse The hashes of what a proof does not open are made up: for trees too large to be hashed here.
+    /// @param uniform All leaves are the same, so that a tree of thousands is hashed by its levels.
     struct Tree {
         bytes32 tag;
         uint256 leaves;
         bool sparse;
+        bool uniform;
     }
 
     /// @dev A subtree's part of a proof. closed: no leaf of it is opened, and only its hash counts. Otherwise, lefts: the closed
@@ -27,7 +29,7 @@ library SumTrees {
     }
 
     function leaf(Tree memory tree, uint256 index) internal pure returns (bytes memory data) {
-        bytes32 word = keccak256(abi.encode(tree.tag, index));
+        bytes32 word = keccak256(abi.encode(tree.tag, tree.uniform ? 0 : index));
         data = new bytes(LEAF_SIZE);
         for (uint256 at = 32; at <= LEAF_SIZE; at += 32) {
             assembly ("memory-safe") {
@@ -115,9 +117,13 @@ library SumTrees {
         return abi.encodePacked(uint64(leaves), hash);
     }
 
-    function hashOf(Tree memory tree, uint256 low, uint256 high) internal pure returns (bytes32) {
+    function hashOf(Tree memory tree, uint256 low, uint256 high) internal pure returns (bytes32 hash) {
         if (high - low == 1) return sha256(abi.encodePacked(hex"00", leaf(tree, low)));
         uint256 middle = low + split(high - low);
+        if (tree.uniform && middle - low == high - middle) {
+            hash = hashOf(tree, low, middle);
+            return parent(middle - low, hash, high - middle, hash);
+        }
         return parent(middle - low, hashOf(tree, low, middle), high - middle, hashOf(tree, middle, high));
     }
 

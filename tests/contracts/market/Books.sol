@@ -10,6 +10,7 @@ library Books {
         uint32 client;
         uint32 provider;
         uint64 price;
+        uint64 egressPrice;
         uint64 collateral;
         uint32 start;
         uint32 end;
@@ -19,6 +20,8 @@ library Books {
         uint32[] revisedIn;
         uint64[] leaves;
         uint64 sequence;
+        uint64 bytesDown;
+        uint64 bytesCharged;
         mapping(uint32 epoch => bool) proven;
         uint32 lastProven;
         // The outcome so far.
@@ -27,22 +30,25 @@ library Books {
         uint256 deferred;
         uint256 misses;
         uint256 voided;
+        uint256 excused;
         // The client's announced removal.
         uint64 removal;
         uint256 removalSince;
     }
 
-    enum Verdict {
-        NOTHING,
-        PAID,
-        VOID,
-        MISSED
+    /// @notice What was seen of an epoch. before, itself, after: which were quorate.
+    struct Seen {
+        bool before;
+        bool itself;
+        bool after_;
+        bool maintenance;
     }
 
     function begin(Book storage self, Terms memory terms, uint32 epoch) internal {
         self.client = terms.client;
         self.provider = terms.provider;
         self.price = terms.pricePerGibEpoch;
+        self.egressPrice = terms.egressPricePerGib;
         self.collateral = terms.collateral;
         self.start = terms.startEpoch;
         self.end = terms.endEpoch;
@@ -50,8 +56,9 @@ library Books {
         self.next = terms.startEpoch > epoch ? terms.startEpoch : epoch;
     }
 
-    function revised(Book storage self, uint64 leaves, uint32 epoch) internal {
+    function revised(Book storage self, uint64 leaves, uint64 bytesDown, uint32 epoch) internal {
         ++self.sequence;
+        self.bytesDown = bytesDown;
         self.revisedIn.push(epoch);
         self.leaves.push(leaves);
     }
@@ -77,26 +84,30 @@ library Books {
         return (uint256(leaves) * 1024 * self.price + (1 << 30) - 1) >> 30;
     }
 
-    /// @notice Judges the next epoch. quorate: of the epoch before, of itself, and of the one after.
-    function judge(Book storage self, bool[3] memory quorate) internal returns (Verdict) {
+    /// @notice Traffic is charged by a settlement before it judges, to be earned by the next proof.
+    function charge(Book storage self, uint64 bytesDown) internal {
+        self.deferred += (uint256(bytesDown - self.bytesCharged) * self.egressPrice + (1 << 30) - 1) >> 30;
+        self.bytesCharged = bytesDown;
+    }
+
+    /// @notice Judges the next epoch.
+    function judge(Book storage self, Seen memory seen) internal {
         uint32 epoch = self.next++;
         uint64 leaves = leavesAt(self, epoch);
-        if (leaves == 0) return Verdict.NOTHING;
+        if (leaves == 0) return;
         uint256 pay = payOf(self, leaves);
-        bool valid = quorate[0] && quorate[1];
         bool kept = self.proven[epoch];
-        if (!valid || (!kept && !quorate[2])) {
+        if (!seen.before || !seen.itself || (!kept && !seen.after_)) {
             self.deferred += pay;
             ++self.voided;
-            return Verdict.VOID;
-        }
-        if (!kept) {
+        } else if (kept) {
+            self.lastPay = pay + self.deferred;
+            self.paid += self.lastPay;
+            self.deferred = 0;
+        } else if (seen.maintenance) {
+            ++self.excused;
+        } else {
             ++self.misses;
-            return Verdict.MISSED;
         }
-        self.lastPay = pay + self.deferred;
-        self.paid += self.lastPay;
-        self.deferred = 0;
-        return Verdict.PAID;
     }
 }

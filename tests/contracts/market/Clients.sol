@@ -19,7 +19,7 @@ abstract contract Clients is Stage {
         if (client == provider) provider = HONEST;
         Terms memory terms = termsFor(client, provider);
         terms.capacity = CAPACITY;
-        terms.pricePerGibEpoch = uint64(bound(price, 0, 2e12));
+        terms.pricePerGibEpoch = uint64(bound(price, 0, 6e10));
         terms.egressPricePerGib = terms.pricePerGibEpoch / 7;
         terms.collateral = uint64(bound(collateral, 0, 50 * CREDITS));
         terms.startEpoch = epoch + term % 3;
@@ -35,7 +35,7 @@ abstract contract Clients is Stage {
         }
     }
 
-    function grow(uint8 which, uint8 leaves) public act {
+    function grow(uint8 which, uint16 leaves) public act {
         if (ids.length == 0) return;
         bytes32 id = _any(which);
         uint64 now_ = book[id].newest();
@@ -43,12 +43,12 @@ abstract contract Clients is Stage {
     }
 
     /// @dev Without an announcement, or with one: exactly what was announced goes, when it may.
-    function shrink(uint8 which, uint8 leaves) external act {
+    function shrink(uint8 which, uint16 leaves) external act {
         if (ids.length == 0) return;
         bytes32 id = _any(which);
         Books.Book storage kept = book[id];
         // Mostly what was announced: other numbers are always refused.
-        uint64 gone = leaves < 192 ? kept.removal : leaves % MAX_LEAVES;
+        uint64 gone = leaves % 4 != 0 ? kept.removal : leaves % MAX_LEAVES;
         if (gone == 0 || gone >= kept.newest()) return;
         bool allowed = gone == kept.removal && epoch >= kept.removalSince + kept.minRetention;
         bool done = _revise(id, nextRevision(id, kept.newest() - gone));
@@ -66,11 +66,11 @@ abstract contract Clients is Stage {
     }
 
     /// @dev By a node key or an account, mostly the client's, of any number of leaves.
-    function announceRemoval(uint8 who, uint8 which, uint8 leaves) external act {
+    function announceRemoval(uint8 who, uint8 which, uint16 leaves) external act {
         if (ids.length == 0) return;
         bytes32 id = _any(which);
         Books.Book storage kept = book[id];
-        leaves %= 36;
+        leaves %= uint16(MAX_LEAVES) + 64;
         uint32 member = who < 192 ? kept.client : _member(who);
         bool allowed = member == kept.client && kept.removal == 0 && leaves != 0 && leaves <= kept.newest();
         vm.prank(who & 1 == 0 ? node(member) : account(member));
@@ -125,10 +125,13 @@ abstract contract Clients is Stage {
 
     function _revise(bytes32 id, Revision memory revision) private returns (bool done) {
         Books.Book storage kept = book[id];
+        if (revision.sequence == kept.sequence + 1) {
+            revision.bytesDown = kept.bytesDown + uint64(uint256(keccak256(abi.encode(epoch))) % (8 << 20));
+        }
         bytes memory ours = signRevision(nodeKey[kept.client], revision);
         bytes memory theirs = signRevision(nodeKey[kept.provider], revision);
         try agreements.revise(revision, ours, theirs) {
-            kept.revised(revision.leaves, epoch);
+            kept.revised(revision.leaves, revision.bytesDown, epoch);
             _lastRevision = revision;
             _done();
             return true;

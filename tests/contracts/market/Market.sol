@@ -3,13 +3,15 @@ pragma solidity ^0.8.24;
 
 import {AgreementView} from "peerage/interfaces/IAgreements.sol";
 import {LedgerView} from "peerage/interfaces/IClearing.sol";
+import {Docket, DocketState} from "peerage/interfaces/IDockets.sol";
+import {Appeals} from "./Appeals.sol";
 import {Books} from "./Books.sol";
 import {Clients} from "./Clients.sol";
 import {Outsiders} from "./Outsiders.sol";
 import {Providers} from "./Providers.sol";
 
 /// @notice Everything that a fuzzer may do to the network, and what the invariants compare.
-contract Market is Clients, Providers, Outsiders {
+contract Market is Clients, Providers, Appeals, Outsiders {
     using Books for Books.Book;
 
     /// @dev Where an agreement stands, and where the books say that it should.
@@ -30,13 +32,16 @@ contract Market is Clients, Providers, Outsiders {
         uint32 lastProven;
         uint32 lostAllIn;
         uint256 owedUntilLost;
+        uint256 takenAtEnd;
+        uint256 waitingForClient;
+        uint256 waitingToBurn;
     }
 
     constructor() {
         _begin();
         for (uint8 i = 0; i < 4; ++i) {
-            open(0, i + 1, 1e11 * uint64(1 + i), uint64(5 * CREDITS), 59);
-            grow(i, 32);
+            open(0, i + 1, 1e10 * uint64(1 + i), uint64(5 * CREDITS), 59);
+            grow(i, 1024);
         }
     }
 
@@ -55,6 +60,13 @@ contract Market is Clients, Providers, Outsiders {
         (found.deferred, found.misses) = (kept.deferred, kept.misses);
         (found.sequence, found.leaves) = (kept.sequence, kept.newest());
         (found.removal, found.announced) = (kept.removal, agreements.removalOf(id).leaves);
+        found.takenAtEnd = takenAtEnd[id];
+        Docket[] memory dockets = clearing.docketsOf(id);
+        for (uint256 i = 0; i < dockets.length; ++i) {
+            if (dockets[i].state != DocketState.OPEN && dockets[i].state != DocketState.APPEALED) continue;
+            found.waitingForClient += dockets[i].toClient;
+            found.waitingToBurn += dockets[i].burned;
+        }
         (found.lastProven, found.lostAllIn) = (kept.lastProven, lostAllIn[id]);
         for (uint32 past = kept.start; found.lostAllIn != 0 && past <= found.lostAllIn; ++past) {
             found.owedUntilLost += kept.payOf(kept.leavesAt(past));
@@ -79,6 +91,10 @@ contract Market is Clients, Providers, Outsiders {
 
     function tokenBalance() external view returns (uint256) {
         return credit.balanceOf(address(clearing));
+    }
+
+    function reserved() external view returns (uint256) {
+        return clearing.reserved();
     }
 
     function total() external view returns (uint256) {

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {OnionView} from "peerage/interfaces/IBeacon.sol";
-import {AgreementState, Terms} from "peerage/types/Types.sol";
+import {AgreementState, Params, Terms} from "peerage/types/Types.sol";
 import {Stage} from "./Stage.sol";
 
 /// @notice What anybody may do, and what nobody may; and what the consortium does.
@@ -51,16 +51,31 @@ abstract contract Outsiders is Stage {
         _refused(reason);
     }
 
-    /// @dev The consortium suspends a member, and thinks better of it.
+    /// @dev The consortium suspends a member now and then, and soon thinks better of it.
     function suspend(uint8 who) external act {
         uint32 member = _member(who);
-        vm.startPrank(operator);
-        try members.suspend(member) {
-            _done();
-        } catch (bytes memory reason) {
-            _refused(reason);
-            members.reinstate(member);
-        }
-        vm.stopPrank();
+        bool suspends = who > 192;
+        vm.prank(operator);
+        (bool done, bytes memory reason) = address(members)
+            .call(suspends ? abi.encodeCall(members.suspend, member) : abi.encodeCall(members.reinstate, member));
+        if (done) _done();
+        else _refused(reason);
+    }
+
+    /// @dev The consortium changes the market's rules, or takes the change back; others cannot, and nobody at once.
+    function changeRules(uint8 who, uint8 ahead, uint8 window, uint8 failAt, uint8 samples, bool back) external act {
+        Params memory params = directory.params();
+        params.windowEpochs = 4 + window % 16;
+        params.failAt = 1 + failAt % params.windowEpochs;
+        params.samples = uint16(1 + samples % 4);
+        bool owns = who < 240;
+        uint32 from = epoch + ahead % 64;
+        bytes memory data =
+            back ? abi.encodeCall(directory.cancelRules, ()) : abi.encodeCall(directory.announceRules, (params, from));
+        vm.prank(owns ? operator : node(_member(who)));
+        (bool done, bytes memory reason) = address(directory).call(data);
+        require(!done || (owns && (back || from >= epoch + RULES_DELAY)), "rules changed");
+        if (done) _done();
+        else _refused(reason);
     }
 }

@@ -11,15 +11,32 @@ abstract contract Providers is Weather {
     using Books for Books.Book;
 
     /// @dev The lossy provider's disk breaks: the first leaves of an agreement are gone, now and then all of them.
-    function lose(uint8 which, uint8 leaves) external act {
+    function lose(uint8 which, uint16 leaves) external act {
         if (ids.length == 0) return;
         bytes32 id = _any(which);
         if (book[id].provider != LOSSY || lostAllIn[id] != 0) return;
-        uint64 gone = leaves > 200 ? type(uint64).max : leaves % MAX_LEAVES;
+        uint64 gone = leaves % 5 == 0 ? type(uint64).max : leaves % MAX_LEAVES;
         if (gone <= lost[id]) return;
         lost[id] = gone;
         if (gone == type(uint64).max) lostAllIn[id] = epoch;
         _done();
+    }
+
+    /// @dev Maintenance of any provider but the honest one, declared or taken back; only in time and within the budget.
+    function maintain(uint8 who, uint8 ahead, uint8 epochs, bool back) external act {
+        uint32 member = 3 + who % (MEMBERS - 2);
+        uint32 from = epoch + ahead % 8;
+        uint32 to = from + 1 + epochs % 8;
+        vm.prank(node(member));
+        (bool done, bytes memory reason) = address(members)
+            .call(
+                back
+                    ? abi.encodeCall(members.cancelMaintenance, (from, to))
+                    : abi.encodeCall(members.declareMaintenance, (from, to))
+            );
+        require(!done || from >= epoch + 2, "declared or cancelled too late");
+        if (done) _done();
+        else _refused(reason);
     }
 
     /// @dev A day on which whoever lacks the data tries what it can make up: another agreement's data, or leaves of its own
@@ -52,7 +69,7 @@ abstract contract Providers is Weather {
         return possessionFrom(treeOf(tag, leaves), id, indices);
     }
 
-    /// @dev Leaves that it does have, though not those that are asked for.
+    /// @dev The right data as other leaves than those that are asked for.
     function _forged(bytes32 id, uint64 leaves, uint64[] memory indices, uint8 how)
         private
         pure

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {LedgerView} from "peerage/interfaces/IClearing.sol";
 import {StateTable} from "peerage/libraries/StateTable.sol";
 import {AgreementState, Params, Possession, Terms} from "peerage/types/Types.sol";
 import {Network} from "../Network.sol";
+import {SumTrees} from "../SumTrees.sol";
 import {Books} from "./Books.sol";
 import {Journal} from "./Journal.sol";
 
@@ -20,9 +22,10 @@ abstract contract Stage is Network, Journal {
     uint32 internal constant LAZY = 3;
     uint32 internal constant LOSSY = 4;
     uint32 internal constant CHEAT = 5;
+    uint256 internal constant RULES_DELAY = 48;
     uint256 internal constant MAX_AGREEMENTS = 16;
     uint256 internal constant MAX_LIVE = 6;
-    uint64 internal constant MAX_LEAVES = 32;
+    uint64 internal constant MAX_LEAVES = 1024;
     uint64 internal constant CAPACITY = MAX_LEAVES << 10;
 
     bytes32[] public ids;
@@ -32,6 +35,9 @@ abstract contract Stage is Network, Journal {
     mapping(bytes32 id => uint64) internal lost;
     mapping(bytes32 id => uint32) internal lostAllIn;
     uint32 public epoch;
+
+    /// @dev What penalties had taken when the agreement ended; an appeal may give it back later.
+    mapping(bytes32 id => uint256) public takenAtEnd;
 
     mapping(uint32 member => uint256) public deposited;
     mapping(uint32 member => uint256) public withdrawn;
@@ -62,6 +68,11 @@ abstract contract Stage is Network, Journal {
         epoch = 2;
         toEpoch(epoch);
         beatAll();
+    }
+
+    /// @dev Agreements of the least capacity there is can be full, and still be hashed quickly.
+    function treeOf(bytes32 id, uint64 leaves) internal pure override returns (SumTrees.Tree memory) {
+        return SumTrees.Tree(id, leaves, false, true);
     }
 
     function _member(uint8 who) internal pure returns (uint32) {
@@ -115,13 +126,23 @@ abstract contract Stage is Network, Journal {
                 if (!_inTable(before, state)) revert BadTransition(id, before, state);
                 seen[id] = state;
             }
-            uint32 next = clearing.ledgerOf(id).nextEpoch;
+            LedgerView memory ledger = clearing.ledgerOf(id);
+            if (before.live() && !state.live()) takenAtEnd[id] = ledger.compensated + ledger.burned;
             Books.Book storage kept = book[id];
-            while (kept.next < next) {
-                uint32 judged = kept.next;
-                kept.judge([beacon.quorate(judged - 1), beacon.quorate(judged), beacon.quorate(judged + 1)]);
+            if (ledger.bytesDown != kept.bytesCharged) kept.charge(ledger.bytesDown);
+            while (kept.next < ledger.nextEpoch) {
+                kept.judge(_seen(kept.provider, kept.next));
             }
         }
+    }
+
+    function _seen(uint32 provider, uint32 judged) private view returns (Books.Seen memory) {
+        return Books.Seen({
+            before: beacon.quorate(judged - 1),
+            itself: beacon.quorate(judged),
+            after_: beacon.quorate(judged + 1),
+            maintenance: (members.maintenanceWord(provider, judged >> 8) >> (judged & 0xff)) & 1 == 1
+        });
     }
 
     /// @dev node/spec/agreements.md, written again.
