@@ -26,6 +26,7 @@ from peerage_chain.types import (
     Anchor,
     ChainTime,
     Challenge,
+    Deal,
     Enrolment,
     MemberInfo,
     MemberStatus,
@@ -86,9 +87,8 @@ class FakeLedger:
         id = typed.agreement_id(terms, DOMAIN)
         self.infos[id] = AgreementInfo(
             id=id,
-            terms=terms,
+            terms=Deal.of(terms, Epoch(self.epoch)),
             state=AgreementState.ACTIVE,
-            opened_epoch=Epoch(self.epoch),
             sequence=0,
             revision=ZERO32,
             root=ZERO32,

@@ -12,6 +12,7 @@ from peerage_chain.types import (
     AgreementInfo,
     AgreementState,
     Challenge,
+    Deal,
     Demand,
     DemandState,
     Docket,
@@ -96,12 +97,26 @@ def terms_of(raw: Struct) -> Terms:
     )
 
 
+def deal_of(raw: Struct) -> Deal:
+    return Deal(
+        client=MemberId(raw["client"]),
+        provider=MemberId(raw["provider"]),
+        capacity=raw["capacity"],
+        price_per_gib_epoch=raw["pricePerGibEpoch"],
+        egress_price_per_gib=raw["egressPricePerGib"],
+        collateral=raw["collateral"],
+        min_retention_epochs=raw["minRetentionEpochs"],
+        start_epoch=Epoch(raw["startEpoch"]),
+        end_epoch=Epoch(raw["endEpoch"]),
+        quality_clause=raw["qualityClause"],
+    )
+
+
 def agreement_of(raw: Struct) -> AgreementInfo:
     return AgreementInfo(
         id=AgreementId(raw["id"]),
-        terms=terms_of(raw["terms"]),
+        terms=deal_of(raw["terms"]),
         state=AgreementState(raw["state"]),
-        opened_epoch=Epoch(raw["openedEpoch"]),
         sequence=raw["sequence"],
         revision=raw["revision"],
         root=raw["root"],
@@ -111,6 +126,9 @@ def agreement_of(raw: Struct) -> AgreementInfo:
         escrow=raw["escrow"],
         collateral=raw["collateral"],
         misses=raw["misses"],
+        amendments=raw["amendments"],
+        bytes_up=raw["bytesUp"],
+        bytes_down=raw["bytesDown"],
     )
 
 

@@ -17,6 +17,7 @@ from peerage_chain.types import (
     AgreementId,
     AgreementInfo,
     ChainTime,
+    Deal,
     Epoch,
     MemberId,
     MemberInfo,
@@ -111,7 +112,7 @@ def _same(done: Replay, view: AgreementInfo) -> bool:
         done.agrees
         and not past.lost_unannounced
         and past.state is view.state
-        and past.terms == view.terms
+        and Deal.of(past.terms, past.opened_epoch) == view.terms
         and told == (view.sequence, view.root, view.leaves)
         and sum(s.missed for s in past.settlements) == view.misses
         and (done.escrow, done.settled_collateral) == (view.escrow, view.collateral)

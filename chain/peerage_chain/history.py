@@ -36,7 +36,7 @@ class AgreementPast:
     id: AgreementId
     terms: Terms
     opened_epoch: Epoch
-    state: AgreementState = AgreementState.NONE
+    state: AgreementState = AgreementState.ACTIVE
     escrow_held: int = 0
     acts: list[Act] = field(default_factory=list)
     """What moved its money, in order."""

@@ -50,6 +50,41 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Deal:
+    """What the chain keeps of an agreement's terms, as amended; the fields mean what they mean in Terms.
+
+    start: first epoch of the term, or that of the opening if it came later.
+    """
+
+    client: MemberId
+    provider: MemberId
+    capacity: int
+    price_per_gib_epoch: int
+    egress_price_per_gib: int
+    collateral: int
+    min_retention_epochs: int
+    start_epoch: Epoch
+    end_epoch: Epoch
+    quality_clause: bytes = ZERO32
+
+    @classmethod
+    def of(cls, terms: Terms, opened: Epoch) -> Deal:
+        """What is kept of terms by which an agreement was opened in an epoch."""
+        return cls(
+            terms.client,
+            terms.provider,
+            terms.capacity,
+            terms.price_per_gib_epoch,
+            terms.egress_price_per_gib,
+            terms.collateral,
+            terms.min_retention_epochs,
+            max(terms.start_epoch, opened),
+            terms.end_epoch,
+            terms.quality_clause,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """The co-signed state of an agreement's data (EIP-712 `Revision`).
 
@@ -169,12 +204,15 @@ LIVE_STATES = (AgreementState.ACTIVE, AgreementState.GRACE)
 
 @dataclass(frozen=True, slots=True)
 class AgreementInfo:
-    """An agreement as the chain shows it. settled_through: the last epoch that a settlement covered."""
+    """An agreement as the chain shows it.
+
+    settled_through: the last epoch that a settlement covered. amendments: how many there were. bytes_up, bytes_down:
+    the cumulative traffic of the newest revision.
+    """
 
     id: AgreementId
-    terms: Terms
+    terms: Deal
     state: AgreementState
-    opened_epoch: Epoch
     sequence: int
     revision: bytes
     root: bytes
@@ -184,6 +222,9 @@ class AgreementInfo:
     escrow: int
     collateral: int
     misses: int
+    amendments: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
 
     @property
     def is_live(self) -> bool:

@@ -1,82 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {AgreementBook} from "./base/AgreementBook.sol";
 import {Peered} from "./base/Peered.sol";
-import {Signed} from "./base/Signed.sol";
-import {AgreementView, Bill, IAgreements, Removal, Run, Standing} from "./interfaces/IAgreements.sol";
-import {LedgerView} from "./interfaces/IClearing.sol";
+import {IAgreements, Removal} from "./interfaces/IAgreements.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IMembers} from "./interfaces/IMembers.sol";
-import {History, Recorded} from "./libraries/History.sol";
+import {Head, History, Recorded, Revisions} from "./libraries/History.sol";
 import {Kinds} from "./libraries/Kinds.sol";
 import {Pricing} from "./libraries/Pricing.sol";
 import {StateTable} from "./libraries/StateTable.sol";
-import {TypedData} from "./libraries/TypedData.sol";
-import {AgreementState, LEAF_SIZE, Revision, Terms} from "./types/Types.sol";
+import {StatusTable} from "./libraries/StatusTable.sol";
+import {AgreementState, LEAF_SIZE, MemberStatus, Revision, Terms} from "./types/Types.sol";
 
 /// @notice Agreements and the revisions of their data. See IAgreements.
 ///
 /// Only the two sides' signatures, and Clearing's verdicts along the StateTable, change anything here. Whoever carries a
 /// signed message to the chain gains nothing by it, so carrying is free to all.
-contract Agreements is IAgreements, Signed {
-    using History for Recorded[];
+contract Agreements is AgreementBook {
+    using History for Revisions;
     using StateTable for AgreementState;
+    using StatusTable for MemberStatus;
 
-    struct Agreement {
-        Terms terms;
-        AgreementState state;
-        uint32 openedEpoch;
-        address clientKey;
-        address providerKey;
-        bytes32 revision;
-        Recorded[] history;
-        Removal removal;
-    }
+    /// @dev Leaf counts are kept in 40 bits.
+    uint64 private constant MAX_CAPACITY = uint64(LEAF_SIZE << 40) - 1;
 
-    uint64 private immutable MIN_CAPACITY;
-
-    /// @inheritdoc IAgreements
-    mapping(uint32 provider => uint256) public override promised;
-    /// @inheritdoc IAgreements
-    mapping(uint32 member => uint32) public override liveOf;
-    /// @inheritdoc IAgreements
-    mapping(address key => uint256) public override boundBy;
-
-    mapping(bytes32 id => Agreement) private _agreement;
-    mapping(uint32 member => bytes32[]) private _of;
-    bytes32[] private _all;
-
-    constructor(IDirectory directory) Peered(directory) {
-        MIN_CAPACITY = uint64(directory.params().minCapacityMib) << 20;
-    }
+    constructor(IDirectory directory) Peered(directory) {}
 
     /// @inheritdoc IAgreements
     function open(Terms calldata terms, bytes calldata clientSignature, bytes calldata providerSignature)
         external
         override
+        onlyCurrent(Kinds.AGREEMENTS)
         returns (bytes32 id)
     {
         _checkTerms(terms);
         id = digestOfTerms(terms);
-        Agreement storage agreement = _agreement[id];
-        if (agreement.state != AgreementState.NONE) revert AlreadyOpened(id);
-        address clientKey = _signer(terms.client, id, clientSignature);
-        address providerKey = _signer(terms.provider, id, providerSignature);
-        _reserve(terms);
-        ++liveOf[terms.client];
-        ++liveOf[terms.provider];
-        _bind(clientKey, _clientBound(terms));
-        _bind(providerKey, terms.collateral);
-
-        agreement.terms = terms;
-        agreement.openedEpoch = currentEpoch();
-        agreement.clientKey = clientKey;
-        agreement.providerKey = providerKey;
-        _of[terms.client].push(id);
-        _of[terms.provider].push(id);
-        _all.push(id);
-        emit AgreementOpened(id, terms.client, terms.provider, terms, clientKey, providerKey, agreement.openedEpoch);
-        _move(id, agreement, AgreementState.ACTIVE);
+        if (_agreement[id].core.state != AgreementState.NONE) revert AlreadyOpened(id);
+        Core memory core = _coreOf(terms);
+        IMembers members = _members();
+        core.clientKey = _bindSigner(members, terms.client, id, clientSignature, _fullCost(core));
+        core.providerKey = _bindSigner(members, terms.provider, id, providerSignature, terms.collateral);
+        _requireOffered(members, terms.provider, terms.capacity);
+        _agreement[id].core = core;
+        _enter(id, terms.client, terms.provider, terms.capacity);
+        emit AgreementOpened(id, terms.client, terms.provider, terms, core.clientKey, core.providerKey, currentEpoch());
         _clearing().hold(id, terms);
     }
 
@@ -84,48 +52,39 @@ contract Agreements is IAgreements, Signed {
     function revise(Revision calldata revision, bytes calldata clientSignature, bytes calldata providerSignature)
         external
         override
+        onlyCurrent(Kinds.AGREEMENTS)
     {
-        Agreement storage agreement = _agreement[revision.agreement];
-        uint32 epoch = currentEpoch();
-        _checkRevision(agreement, revision, epoch);
+        Core storage core = _agreement[revision.agreement].core;
+        _checkRevision(core, revision);
         bytes32 digest = digestOfRevision(revision);
-        _signer(agreement.terms.client, digest, clientSignature);
-        _signer(agreement.terms.provider, digest, providerSignature);
-
-        uint64 leaves = agreement.history.newest().leaves;
-        if (revision.leaves < leaves) _remove(agreement, revision, leaves - revision.leaves, epoch);
-        agreement.revision = digest;
-        agreement.history.record(Recorded(revision.root, revision.leaves, revision.sequence, epoch));
-        emit Revised(
-            revision.agreement,
-            revision.sequence,
-            digest,
-            revision.root,
-            revision.leaves,
-            revision.bytesUp,
-            revision.bytesDown,
-            epoch
-        );
+        IMembers members = _members();
+        _writer(members, core.client, digest, clientSignature);
+        _writer(members, core.provider, digest, providerSignature);
+        _record(revision, digest);
     }
 
     /// @inheritdoc IAgreements
-    function announceRemoval(bytes32 id, bytes32 objects, uint64 leaves) external override {
+    function announceRemoval(bytes32 id, bytes32 objects, uint64 leaves)
+        external
+        override
+        onlyCurrent(Kinds.AGREEMENTS)
+    {
         Agreement storage agreement = _agreement[id];
-        if (agreement.state != AgreementState.ACTIVE) revert NotInForce(id, agreement.state);
+        if (agreement.core.state != AgreementState.ACTIVE) revert NotInForce(id, agreement.core.state);
         uint32 client = _senderAsClient(id, agreement);
         _requireWriter(client);
         Removal memory pending = agreement.removal;
         if (pending.leaves != 0) revert RemovalPending(id, pending.objects, pending.ready);
         if (objects == 0 || leaves == 0) revert EmptyRemoval(id);
-        uint64 recorded = agreement.history.newest().leaves;
+        uint64 recorded = agreement.revisions.head.leaves;
         if (leaves > recorded) revert RemovalTooLarge(id, recorded, leaves);
-        uint64 ready = uint64(currentEpoch()) + agreement.terms.minRetentionEpochs;
+        uint64 ready = uint64(currentEpoch()) + agreement.core.minRetentionEpochs;
         agreement.removal = Removal(objects, leaves, ready);
         emit RemovalAnnounced(id, client, objects, leaves, ready);
     }
 
     /// @inheritdoc IAgreements
-    function cancelRemoval(bytes32 id) external override {
+    function cancelRemoval(bytes32 id) external override onlyCurrent(Kinds.AGREEMENTS) {
         Agreement storage agreement = _known(id);
         uint32 client = _senderAsClient(id, agreement);
         Removal memory pending = agreement.removal;
@@ -139,180 +98,76 @@ contract Agreements is IAgreements, Signed {
         external
         override
         onlyContract(Kinds.CLEARING)
+        onlyCurrent(Kinds.AGREEMENTS)
     {
-        Agreement storage agreement = _agreement[id];
-        _move(id, agreement, to);
+        Core memory core = _agreement[id].core;
+        AgreementState from = core.state;
+        if (!from.allows(to)) revert NoTransition(id, from, to);
+        _agreement[id].core.state = to;
+        emit StateChanged(id, from, to);
         if (to.live()) return;
-        Terms memory terms = agreement.terms;
-        promised[terms.provider] -= terms.capacity;
-        --liveOf[terms.client];
-        --liveOf[terms.provider];
-        // What was spent or lost stays on the key's account for good: a limit caps what a stolen key can cost.
-        boundBy[agreement.clientKey] -= _clientBound(terms) - spent;
-        boundBy[agreement.providerKey] -= terms.collateral - lost;
-    }
-
-    /// @inheritdoc IAgreements
-    function get(bytes32 id) external view override returns (AgreementView memory) {
-        _known(id);
-        return _view(id);
-    }
-
-    /// @inheritdoc IAgreements
-    function list(bytes32[] calldata ids) external view override returns (AgreementView[] memory views) {
-        views = new AgreementView[](ids.length);
-        for (uint256 i = 0; i < ids.length; ++i) {
-            views[i] = _view(ids[i]);
-        }
-    }
-
-    /// @inheritdoc IAgreements
-    function agreementsOf(uint32 member) external view override returns (bytes32[] memory) {
-        return _of[member];
-    }
-
-    /// @inheritdoc IAgreements
-    function count() external view override returns (uint256) {
-        return _all.length;
-    }
-
-    /// @inheritdoc IAgreements
-    function at(uint256 index) external view override returns (bytes32) {
-        return _all[index];
-    }
-
-    /// @inheritdoc IAgreements
-    function frozen(bytes32 id, uint32 epoch)
-        external
-        view
-        override
-        returns (bytes32 root, uint64 leaves, uint64 sequence)
-    {
-        Recorded memory entry = _agreement[id].history.frozenAt(epoch);
-        return (entry.root, entry.leaves, entry.sequence);
-    }
-
-    /// @inheritdoc IAgreements
-    function standing(bytes32 id, uint32 epoch) external view override returns (Standing memory) {
-        Agreement storage agreement = _agreement[id];
-        Recorded memory entry = agreement.history.frozenAt(epoch);
-        return Standing({
-            client: agreement.terms.client,
-            provider: agreement.terms.provider,
-            state: agreement.state,
-            startEpoch: agreement.terms.startEpoch,
-            endEpoch: agreement.terms.endEpoch,
-            sequence: entry.sequence,
-            root: entry.root,
-            leaves: entry.leaves
-        });
-    }
-
-    /// @inheritdoc IAgreements
-    function termsOf(bytes32 id) external view override returns (Terms memory, AgreementState) {
-        Agreement storage agreement = _known(id);
-        return (agreement.terms, agreement.state);
-    }
-
-    /// @inheritdoc IAgreements
-    function leavesOver(bytes32 id, uint32 from, uint32 to) external view override returns (uint64[] memory leaves) {
-        if (to <= from) return leaves;
-        Recorded[] storage history = _agreement[id].history;
-        leaves = new uint64[](to - from);
-        // Every entry is read once, however many epochs it covers.
-        uint256 next = history.countUntil(from);
-        uint64 current = next == 0 ? 0 : history[next - 1].leaves;
-        uint256 until = history.countUntil(to - 1);
-        for (uint32 epoch = from; epoch < to; ++epoch) {
-            while (next < until && history[next].epoch + 2 <= epoch) current = history[next++].leaves;
-            leaves[epoch - from] = current;
-        }
-    }
-
-    /// @inheritdoc IAgreements
-    function billOf(bytes32 id) external view override returns (Bill memory bill) {
-        Agreement storage agreement = _agreement[id];
-        Terms memory terms = agreement.terms;
-        bill.client = terms.client;
-        bill.provider = terms.provider;
-        bill.state = agreement.state;
-        bill.capacity = terms.capacity;
-        bill.pricePerGibEpoch = terms.pricePerGibEpoch;
-        bill.egressPricePerGib = terms.egressPricePerGib;
-        bill.collateral = terms.collateral;
-        bill.startEpoch = terms.startEpoch > agreement.openedEpoch ? terms.startEpoch : agreement.openedEpoch;
-        bill.endEpoch = terms.endEpoch;
-    }
-
-    /// @inheritdoc IAgreements
-    function leafRuns(bytes32 id, uint32 from, uint32 to) external view override returns (Run[] memory runs) {
-        Recorded[] storage history = _agreement[id].history;
-        uint256 first = history.countUntil(from);
-        uint256 last = history.countUntil(to - 1);
-        runs = new Run[](last - first + 1);
-        for (uint256 i = first; i <= last; ++i) {
-            Run memory run = runs[i - first];
-            run.leaves = i == 0 ? 0 : history[i - 1].leaves;
-            run.until = i == last ? to : history[i].epoch + 2;
-        }
-    }
-
-    /// @inheritdoc IAgreements
-    function removalOf(bytes32 id) external view override returns (Removal memory) {
-        return _agreement[id].removal;
-    }
-
-    /// @inheritdoc IAgreements
-    function revisionDigest(bytes32 id) external view override returns (bytes32) {
-        return _agreement[id].revision;
-    }
-
-    /// @inheritdoc IAgreements
-    function digestOfTerms(Terms calldata terms) public view override returns (bytes32) {
-        return _digest(TypedData.hash(terms));
-    }
-
-    /// @inheritdoc IAgreements
-    function digestOfRevision(Revision calldata revision) public view override returns (bytes32) {
-        return _digest(TypedData.hash(revision));
+        _release(core.client, core.provider, core.capacity);
+        _unbind(core.clientKey, _fullCost(core), spent);
+        _unbind(core.providerKey, core.collateral, lost);
     }
 
     function _checkTerms(Terms calldata terms) private view {
+        uint32 epoch = currentEpoch();
         _requireKnown(terms.version, terms.extension);
-        // Renewals and quality clauses are for a later version of this contract, which will know what they ask.
+        // Amendments continue agreements, so nothing renews another; quality clauses are for a later version.
         if (terms.renews != 0) revert UnsupportedExtension(terms.renews);
         if (terms.qualityClause != 0) revert UnsupportedExtension(terms.qualityClause);
         if (terms.client == terms.provider) revert SameMember(terms.client);
-        uint32 epoch = currentEpoch();
         if (epoch > terms.openBy) revert OpenTooLate(terms.openBy, epoch);
         if (terms.endEpoch <= terms.startEpoch || terms.endEpoch <= epoch) {
             revert BadTerm(terms.startEpoch, terms.endEpoch, epoch);
         }
-        if (terms.capacity < MIN_CAPACITY) revert TooSmall(terms.capacity, MIN_CAPACITY);
-        if (_clientBound(terms) > type(uint128).max) revert CostOutOfRange(_clientBound(terms));
-        _requirePromiser(terms.client);
-        _requirePromiser(terms.provider);
-        (bytes32 tip,) = _beacon().tipOf(terms.provider);
-        if (tip == 0) revert ProviderWithoutTip(terms.provider);
+        uint256 minimum = _rules().minCapacity();
+        if (terms.capacity < minimum) revert TooSmall(terms.capacity, uint64(minimum));
+        if (terms.capacity > MAX_CAPACITY) revert TooLarge(terms.capacity, MAX_CAPACITY);
     }
 
-    function _checkRevision(Agreement storage agreement, Revision calldata revision, uint32 epoch) private view {
+    function _checkRevision(Core storage core, Revision calldata revision) private view {
         bytes32 id = revision.agreement;
+        uint32 epoch = currentEpoch();
         _requireKnown(revision.version, revision.extension);
-        if (agreement.state != AgreementState.ACTIVE) revert NotInForce(id, agreement.state);
+        if (core.state != AgreementState.ACTIVE) revert NotInForce(id, core.state);
         if (epoch > revision.expires) revert RevisionExpired(id, revision.expires, epoch);
-        if (epoch >= agreement.terms.endEpoch) revert TermOver(id, agreement.terms.endEpoch, epoch);
-        Recorded memory newest = agreement.history.newest();
-        if (revision.sequence != newest.sequence + 1) {
-            revert WrongSequence(id, newest.sequence + 1, revision.sequence);
-        }
-        if (revision.previous != agreement.revision) {
-            revert WrongPredecessor(id, agreement.revision, revision.previous);
-        }
+        if (epoch >= core.endEpoch) revert TermOver(id, core.endEpoch, epoch);
         uint256 size = uint256(revision.leaves) * LEAF_SIZE;
-        if (size > agreement.terms.capacity) revert OverCapacity(id, size, agreement.terms.capacity);
-        _requireWriter(agreement.terms.client);
-        _requireWriter(agreement.terms.provider);
+        if (size > core.capacity) revert OverCapacity(id, size, core.capacity);
+    }
+
+    function _record(Revision calldata revision, bytes32 digest) private {
+        bytes32 id = revision.agreement;
+        Agreement storage agreement = _agreement[id];
+        Revisions storage revisions = agreement.revisions;
+        Head memory head = revisions.head;
+        uint32 epoch = currentEpoch();
+        if (revision.sequence != head.sequence + 1) revert WrongSequence(id, head.sequence + 1, revision.sequence);
+        if (revision.previous != revisions.digest) {
+            revert WrongPredecessor(id, revisions.digest, revision.previous);
+        }
+        if (revision.bytesUp < head.bytesUp || revision.bytesDown < head.bytesDown) {
+            revert TrafficShrinks(id, head.bytesUp, head.bytesDown);
+        }
+        if (revision.leaves < head.leaves) _remove(agreement, revision, head.leaves - revision.leaves, epoch);
+        (head.bytesUp, head.bytesDown) = (revision.bytesUp, revision.bytesDown);
+        revisions.record(head, Recorded(revision.root, revision.leaves, revision.sequence, epoch), digest);
+        _emitRevised(revision, digest, epoch);
+    }
+
+    function _emitRevised(Revision calldata revision, bytes32 digest, uint32 epoch) private {
+        emit Revised(
+            revision.agreement,
+            revision.sequence,
+            digest,
+            revision.root,
+            revision.leaves,
+            revision.bytesUp,
+            revision.bytesDown,
+            epoch
+        );
     }
 
     /// @dev A key stolen from a node could sign a revision without the data: only what was announced long enough ago goes.
@@ -326,66 +181,71 @@ contract Agreements is IAgreements, Signed {
         emit RemovalRecorded(id, revision.sequence, pending.objects, leaves);
     }
 
+    function _coreOf(Terms calldata terms) private view returns (Core memory core) {
+        uint32 epoch = currentEpoch();
+        core.client = terms.client;
+        core.provider = terms.provider;
+        core.capacity = terms.capacity;
+        core.pricePerGibEpoch = terms.pricePerGibEpoch;
+        core.endEpoch = terms.endEpoch;
+        core.state = AgreementState.ACTIVE;
+        core.egressPricePerGib = terms.egressPricePerGib;
+        core.minRetentionEpochs = terms.minRetentionEpochs;
+        core.collateral = terms.collateral;
+        core.startEpoch = terms.startEpoch > epoch ? terms.startEpoch : epoch;
+    }
+
+    /// @dev What the client can owe at most, traffic aside.
+    function _fullCost(Core memory core) private pure returns (uint256 cost) {
+        cost = Pricing.fullCost(core.capacity, core.pricePerGibEpoch, core.endEpoch - core.startEpoch);
+        if (cost > type(uint80).max) revert CostOutOfRange(cost);
+    }
+
     function _senderAsClient(bytes32 id, Agreement storage agreement) private view returns (uint32 member) {
         member = _sender();
-        if (member != agreement.terms.client) revert NotTheClient(id, member);
+        if (member != agreement.core.client) revert NotTheClient(id, member);
     }
 
     /// @dev A provider's agreements in force never promise more than its offer on chain holds.
-    function _reserve(Terms calldata terms) private {
-        uint256 offered = _members().offerOf(terms.provider).capacity;
-        uint256 taken = promised[terms.provider];
+    function _requireOffered(IMembers members, uint32 provider, uint64 capacity) private view {
+        uint256 offered = members.offerOf(provider).capacity;
+        uint256 taken = _load[provider].promised;
         uint256 available = offered > taken ? offered - taken : 0;
-        if (terms.capacity > available) revert OverOffer(terms.provider, terms.capacity, available);
-        promised[terms.provider] = taken + terms.capacity;
+        if (capacity > available) revert OverOffer(provider, capacity, available);
     }
 
-    function _bind(address key, uint256 amount) private {
-        uint256 bound = boundBy[key] + amount;
-        (,, uint256 limit) = _members().authority(key);
-        if (bound > limit) revert OverSpendingLimit(key, bound, limit);
-        boundBy[key] = bound;
+    /// @dev The key by which a member makes a new promise, which stays bound by it.
+    function _bindSigner(IMembers members, uint32 member, bytes32 digest, bytes calldata signature, uint256 amount)
+        private
+        returns (address signer)
+    {
+        MemberStatus status;
+        uint256 limit;
+        (signer, status, limit) = _signer(members, member, digest, signature);
+        if (!status.promises()) revert StatusForbids(member, status);
+        uint256 bound = boundBy[signer] + amount;
+        if (bound > limit) revert OverSpendingLimit(signer, bound, limit);
+        boundBy[signer] = bound;
     }
 
-    function _clientBound(Terms memory terms) private pure returns (uint256) {
-        return Pricing.fullCost(terms, terms.endEpoch - terms.startEpoch);
+    /// @dev What was spent or lost stays on the key's account for good: a limit caps what a stolen key can cost.
+    function _unbind(address key, uint256 bound, uint256 gone) private {
+        if (bound > gone) boundBy[key] -= bound - gone;
     }
 
-    function _signer(uint32 member, bytes32 digest, bytes calldata signature) private view returns (address signer) {
+    function _writer(IMembers members, uint32 member, bytes32 digest, bytes calldata signature) private view {
+        (, MemberStatus status,) = _signer(members, member, digest, signature);
+        if (!status.writes()) revert StatusForbids(member, status);
+    }
+
+    function _signer(IMembers members, uint32 member, bytes32 digest, bytes calldata signature)
+        private
+        view
+        returns (address signer, MemberStatus status, uint256 limit)
+    {
+        uint32 found;
         signer = _recover(digest, signature);
-        IMembers members = _members();
-        if (member == 0 || members.memberOf(signer) != member) revert WrongSigner(member, signer);
-    }
-
-    function _move(bytes32 id, Agreement storage agreement, AgreementState to) private {
-        AgreementState from = agreement.state;
-        if (!from.allows(to)) revert NoTransition(id, from, to);
-        agreement.state = to;
-        emit StateChanged(id, from, to);
-    }
-
-    function _known(bytes32 id) private view returns (Agreement storage agreement) {
-        agreement = _agreement[id];
-        if (agreement.state == AgreementState.NONE) revert UnknownAgreement(id);
-    }
-
-    function _view(bytes32 id) private view returns (AgreementView memory shown) {
-        Agreement storage agreement = _agreement[id];
-        Recorded memory newest = agreement.history.newest();
-        LedgerView memory ledger = _clearing().ledgerOf(id);
-        shown.id = id;
-        shown.terms = agreement.terms;
-        shown.state = agreement.state;
-        shown.openedEpoch = agreement.openedEpoch;
-        shown.sequence = newest.sequence;
-        shown.revision = agreement.revision;
-        shown.root = newest.root;
-        shown.leaves = newest.leaves;
-        shown.revisedEpoch = newest.epoch;
-        shown.settledThrough = ledger.nextEpoch == 0 ? 0 : ledger.nextEpoch - 1;
-        shown.escrow = ledger.escrow;
-        shown.collateral = ledger.collateral;
-        shown.misses = ledger.misses;
-        shown.recentMisses = ledger.recentMisses;
+        (found, status, limit) = members.authority(signer);
+        if (member == 0 || found != member) revert WrongSigner(member, signer);
     }
 }

@@ -214,7 +214,14 @@ class Network:
         now = await self.observer.now()
         leaves = len(tree.leaves)
         revision = Revision(
-            id, known.sequence + 1, known.revision, tree.root, leaves, leaves * LEAF, 0, Epoch(now.epoch + 5)
+            id,
+            known.sequence + 1,
+            known.revision,
+            tree.root,
+            leaves,
+            max(known.bytes_up, leaves * LEAF),
+            known.bytes_down,
+            Epoch(now.epoch + 5),
         )
         digest = revision_digest(revision, client.chain.domain)
         await client.chain.revise(revision, sign(client.node_key, digest), sign(provider.node_key, digest))

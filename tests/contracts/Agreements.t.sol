@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {AgreementView, IAgreements, Standing} from "peerage/interfaces/IAgreements.sol";
+import {Agreements} from "peerage/Agreements.sol";
+import {AgreementView, Deal, IAgreements, Run, Standing} from "peerage/interfaces/IAgreements.sol";
 import {IAccounts} from "peerage/interfaces/IAccounts.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
+import {Kinds} from "peerage/libraries/Kinds.sol";
 import {StateTable} from "peerage/libraries/StateTable.sol";
 import {AgreementState, Enrolment, MemberStatus, Offer, Revision, Terms} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
+import {SumTrees} from "./SumTrees.sol";
 
 contract AgreementsTest is Network {
+    using SumTrees for SumTrees.Tree;
+
     uint32 internal constant CLIENT = 1;
     uint32 internal constant PROVIDER = 2;
 
@@ -41,9 +46,11 @@ contract AgreementsTest is Network {
         emit IAgreements.AgreementOpened(id, CLIENT, PROVIDER, terms, node(CLIENT), node(PROVIDER), 2);
         assertEq(open(terms), id);
         AgreementView memory shown = agreements.get(id);
-        assertEq(abi.encode(shown.terms), abi.encode(terms));
+        Deal memory deal = Deal(
+            CLIENT, PROVIDER, 64 * MIB, 16_000_000, 1000, uint64(10 * CREDITS), terms.minRetentionEpochs, 2, 42, 0
+        );
+        assertEq(abi.encode(shown.terms), abi.encode(deal));
         assertEq(uint8(shown.state), uint8(AgreementState.ACTIVE));
-        assertEq(shown.openedEpoch, 2);
         assertEq(shown.sequence, 0);
         assertEq(shown.revision, 0);
         assertEq(shown.settledThrough, 1);
@@ -114,7 +121,9 @@ contract AgreementsTest is Network {
         (terms.startEpoch, terms.endEpoch) = (0, 2);
         expectRefusal(terms, abi.encodeWithSelector(IAgreements.BadTerm.selector, 0, 2, 2));
         terms = termsFor(CLIENT, PROVIDER);
-        (terms.capacity, terms.pricePerGibEpoch) = (type(uint64).max, type(uint64).max);
+        terms.capacity = 1 << 50;
+        expectRefusal(terms, abi.encodeWithSelector(IAgreements.TooLarge.selector, 1 << 50, (1 << 50) - 1));
+        (terms.capacity, terms.pricePerGibEpoch) = ((1 << 50) - 1, type(uint64).max);
         terms.endEpoch = type(uint32).max;
         expectPartialRefusal(terms, IAgreements.CostOutOfRange.selector);
     }
@@ -135,17 +144,6 @@ contract AgreementsTest is Network {
             vm.prank(operator);
             members.reinstate(member);
         }
-    }
-
-    function test_open_refusesAProviderThatCannotBeat() public {
-        uint32 silent = admit();
-        nodeKey[silent] = newKey();
-        enrol(silent, nodeKey[silent]);
-        Terms memory terms = termsFor(CLIENT, silent);
-        bytes memory ours = signTerms(nodeKey[CLIENT], terms);
-        bytes memory theirs = signTerms(nodeKey[silent], terms);
-        vm.expectRevert(abi.encodeWithSelector(IAgreements.ProviderWithoutTip.selector, silent));
-        agreements.open(terms, ours, theirs);
     }
 
     function test_open_refusesWithoutTheMoney() public {
@@ -264,6 +262,41 @@ contract AgreementsTest is Network {
         agreements.revise(revision, ours, ours);
     }
 
+    function test_attack_trafficCountersNeverShrink() public {
+        bytes32 id = openBetween(CLIENT, PROVIDER);
+        Revision memory revision = nextRevision(id, 1);
+        (revision.bytesUp, revision.bytesDown) = (5, 7);
+        revise(revision);
+        assertEq(agreements.billOf(id).bytesDown, 7);
+        revision = nextRevision(id, 1);
+        (revision.bytesUp, revision.bytesDown) = (5, 6);
+        bytes memory refused = abi.encodeWithSelector(IAgreements.TrafficShrinks.selector, id, 5, 7);
+        expectRefusal(revision, refused);
+        (revision.bytesUp, revision.bytesDown) = (4, 7);
+        expectRefusal(revision, refused);
+    }
+
+    function test_superseded_writesNothing() public {
+        bytes32 id = openBetween(CLIENT, PROVIDER);
+        Terms memory terms = termsFor(CLIENT, PROVIDER);
+        Revision memory revision = nextRevision(id, 1);
+        address successor = address(new Agreements(directory));
+        bytes memory refused = abi.encodeWithSelector(IPeered.Superseded.selector, Kinds.AGREEMENTS, successor);
+        vm.prank(operator);
+        directory.set(Kinds.AGREEMENTS, successor);
+        expectRefusal(terms, refused);
+        expectRefusal(revision, refused);
+        vm.startPrank(node(CLIENT));
+        vm.expectRevert(refused);
+        agreements.announceRemoval(id, "objects", 1);
+        vm.expectRevert(refused);
+        agreements.cancelRemoval(id);
+        vm.stopPrank();
+        vm.prank(address(clearing));
+        vm.expectRevert(refused);
+        agreements.transit(id, AgreementState.ENDED, 0, 0);
+    }
+
     function test_frozen_isTwoEpochsBack() public {
         bytes32 id = openBetween(CLIENT, PROVIDER);
         revise(id, 3);
@@ -276,16 +309,33 @@ contract AgreementsTest is Network {
             assertEq(leaves, expected[epoch]);
             assertEq(sequence, epoch < 4 ? 0 : epoch < 7 ? 2 : 3);
         }
-        uint64[] memory over = agreements.leavesOver(id, 0, 8);
-        for (uint256 epoch = 0; epoch < 8; ++epoch) {
-            assertEq(over[epoch], expected[epoch]);
-        }
-        assertEq(agreements.leavesOver(id, 5, 5).length, 0);
-        assertEq(agreements.leavesOver(id, 5, 7)[1], 4);
+        Run[] memory runs = agreements.leafRuns(id, 0, 8);
+        assertEq(abi.encode(runs[0]), abi.encode(Run(0, 4)));
+        assertEq(abi.encode(runs[1]), abi.encode(Run(4, 7)));
+        assertEq(abi.encode(runs[2]), abi.encode(Run(6, 8)));
+        assertEq(runs.length, 3);
+        assertEq(agreements.leafRuns(id, 5, 5).length, 0);
+        assertEq(abi.encode(agreements.leafRuns(id, 5, 6)[0]), abi.encode(Run(4, 6)));
     }
 
-    /// @dev leavesOver against frozen, epoch by epoch, over any history.
-    function testFuzz_leavesOver_agreesWithFrozen(uint8[12] memory steps, uint8 from, uint8 length) public {
+    /// @dev A challenge is over one of the newest three; older roots are told by events.
+    function test_frozen_keepsThreeRoots() public {
+        Terms memory terms = termsFor(CLIENT, PROVIDER);
+        bytes32 id = open(terms);
+        for (uint64 epoch = 3; epoch < 12; ++epoch) {
+            toEpoch(epoch);
+            revise(id, epoch);
+            (bytes32 root, uint64 leaves,) = agreements.frozen(id, uint32(epoch));
+            if (epoch >= 5) assertEq(root, treeOf(id, epoch - 2).root());
+            assertEq(leaves, epoch < 5 ? 0 : epoch - 2);
+        }
+        (bytes32 gone, uint64 past,) = agreements.frozen(id, 9);
+        assertEq(gone, 0);
+        assertEq(past, 7);
+    }
+
+    /// @dev leafRuns against frozen, epoch by epoch, over any history.
+    function testFuzz_leafRuns_agreeWithFrozen(uint8[12] memory steps, uint8 from, uint8 length) public {
         Terms memory terms = termsFor(CLIENT, PROVIDER);
         terms.endEpoch = type(uint32).max;
         terms.pricePerGibEpoch = 0;
@@ -297,18 +347,22 @@ contract AgreementsTest is Network {
             revise(id, uint64(100 + i));
         }
         uint32 first = from % 48;
-        uint64[] memory over = agreements.leavesOver(id, first, first + (length % 48));
-        for (uint32 i = 0; i < over.length; ++i) {
-            (, uint64 leaves,) = agreements.frozen(id, first + i);
-            assertEq(over[i], leaves);
+        uint32 end = first + (length % 48);
+        Run[] memory runs = agreements.leafRuns(id, first, end);
+        uint32 next = first;
+        for (uint256 i = 0; i < runs.length; ++i) {
+            for (; next < runs[i].until; ++next) {
+                (, uint64 leaves,) = agreements.frozen(id, next);
+                assertEq(runs[i].leaves, leaves);
+            }
         }
+        assertEq(next, end);
     }
 
     function test_views_ofUnknownAgreements() public {
         vm.expectRevert(abi.encodeWithSelector(IAgreements.UnknownAgreement.selector, bytes32("no")));
         agreements.get("no");
-        vm.expectRevert(abi.encodeWithSelector(IAgreements.UnknownAgreement.selector, bytes32("no")));
-        agreements.termsOf("no");
+        assertEq(uint8(agreements.billOf("no").state), uint8(AgreementState.NONE));
         bytes32[] memory ids = new bytes32[](2);
         ids[0] = "no";
         ids[1] = openBetween(CLIENT, PROVIDER);

@@ -3,7 +3,8 @@ pragma solidity ^0.8.24;
 
 import {Test} from "forge-std/Test.sol";
 import {LedgerView} from "peerage/interfaces/IClearing.sol";
-import {AgreementState, Terms} from "peerage/types/Types.sol";
+import {Deal} from "peerage/interfaces/IAgreements.sol";
+import {AgreementState} from "peerage/types/Types.sol";
 import {Market} from "./market/Market.sol";
 
 /// @notice What holds after any sequence of actions by anyone, honest or not.
@@ -150,7 +151,7 @@ contract MarketTest is Test {
         for (uint256 i = 0; i < all.length; ++i) {
             Market.Compared memory one = all[i];
             if (_live(one.shown.state)) {
-                Terms memory terms = one.shown.terms;
+                Deal memory terms = one.shown.terms;
                 uint256 full = (uint256(terms.capacity) * terms.pricePerGibEpoch + (1 << 30) - 1) >> 30;
                 bounds[one.client] += full * (terms.endEpoch - terms.startEpoch);
                 bounds[one.provider] += terms.collateral;

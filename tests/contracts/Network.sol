@@ -11,6 +11,7 @@ import {Demands} from "peerage/Demands.sol";
 import {Directory} from "peerage/Directory.sol";
 import {Members} from "peerage/Members.sol";
 import {Proofs} from "peerage/Proofs.sol";
+import {Deal} from "peerage/interfaces/IAgreements.sol";
 import {AgreementState, Enrolment, Offer, Params, Possession, Revision, Terms} from "peerage/types/Types.sol";
 import {Kinds} from "peerage/libraries/Kinds.sol";
 import {TypedData} from "peerage/libraries/TypedData.sol";
@@ -228,7 +229,7 @@ abstract contract Network is Test {
     }
 
     function revise(Revision memory revision) internal {
-        Terms memory terms = agreements.get(revision.agreement).terms;
+        Deal memory terms = agreements.get(revision.agreement).terms;
         agreements.revise(
             revision, signRevision(nodeKey[terms.client], revision), signRevision(nodeKey[terms.provider], revision)
         );

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {IAgreements, Removal} from "peerage/interfaces/IAgreements.sol";
+import {IAgreements, Removal, Run} from "peerage/interfaces/IAgreements.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
 import {AgreementState, Enrolment, MemberStatus, Revision, Terms} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
@@ -325,11 +325,10 @@ contract RemovalsTest is Network {
             if (epoch >= 5) due += epoch - 1 < shrunk + 2 ? PAY : PAY_AFTER;
             assertEq(clearing.ledgerOf(id).paid, due);
         }
-        uint64[] memory over = agreements.leavesOver(id, shrunk - 1, shrunk + 4);
-        uint64[5] memory expected = [LEAVES, LEAVES, LEAVES, LEAVES - GONE, LEAVES - GONE];
-        for (uint256 i = 0; i < 5; ++i) {
-            assertEq(over[i], expected[i]);
-        }
+        Run[] memory runs = agreements.leafRuns(id, shrunk - 1, shrunk + 4);
+        assertEq(runs.length, 2);
+        assertEq(abi.encode(runs[0]), abi.encode(Run(LEAVES, shrunk + 2)));
+        assertEq(abi.encode(runs[1]), abi.encode(Run(LEAVES - GONE, shrunk + 4)));
     }
 
     // Attacks

@@ -29,6 +29,7 @@ from peerage_chain.types import (
     Anchor,
     ChainTime,
     Challenge,
+    Deal,
     MemberInfo,
     MemberStatus,
     NodeInfo,
@@ -115,7 +116,7 @@ class BookLedger:
         self._reach()
         id = AgreementId(typed.terms_digest(terms, DOMAIN))
         self.agreements[id] = AgreementInfo(
-            id, terms, AgreementState.ACTIVE, Epoch(self.epoch), 0, bytes(32), bytes(32), 0, Epoch(0),
+            id, Deal.of(terms, Epoch(self.epoch)), AgreementState.ACTIVE, 0, bytes(32), bytes(32), 0, Epoch(0),
             Epoch(self.epoch), 0, 0, 0,
         )  # fmt: skip
         return id

@@ -11,7 +11,7 @@ from peerage.flow.prove import beat, prove, settle
 from peerage.keys.onion import Onion
 from peerage.model import AgreementId, Epoch, MemberId
 from peerage_chain.errors import Reverted
-from peerage_chain.types import AgreementInfo, AgreementState, ChainTime, Challenge, Sample, Terms
+from peerage_chain.types import AgreementInfo, AgreementState, ChainTime, Challenge, Deal, Sample
 
 ME, OTHER = MemberId(2), MemberId(1)
 ONION = Onion(b"\x05" * 32)
@@ -19,9 +19,9 @@ TIME = ChainTime(100, 1000, Epoch(20), 999, 10)
 
 
 def agreement(n: int, client: MemberId = OTHER, provider: MemberId = ME, **changes: Any) -> AgreementInfo:
-    terms = Terms(client, provider, 1 << 30, 1, 0, 0, 0, 0, Epoch(1), Epoch(1000), Epoch(5), bytes([n]) * 32)
+    terms = Deal(client, provider, 1 << 30, 1, 0, 0, 0, Epoch(1), Epoch(1000))
     info = AgreementInfo(
-        AgreementId(bytes([n]) * 32), terms, AgreementState.ACTIVE, Epoch(1), 3, bytes(32), b"r" * 32, 64, Epoch(4),
+        AgreementId(bytes([n]) * 32), terms, AgreementState.ACTIVE, 3, bytes(32), b"r" * 32, 64, Epoch(4),
         Epoch(18), 10, 10, 0,
     )  # fmt: skip
     return replace(info, **changes)

@@ -12,7 +12,7 @@ from tests.flow.test_health import agreement, open_agreements, sign_all, stripe
 from peerage.flow.risk import YEAR_S, exposure, margin
 from peerage.model import MemberId
 from peerage.store.catalogue import Catalogue, Check
-from peerage_chain.types import AgreementId, AgreementInfo, AgreementState, Epoch, Terms
+from peerage_chain.types import AgreementId, AgreementInfo, AgreementState, Deal, Epoch
 
 
 @pytest.fixture
@@ -64,25 +64,21 @@ def test_with_nothing_stored_nothing_can_be_lost(catalogue: Catalogue) -> None:
 
 
 def info(n: int, provider: int, state: AgreementState, opened: int, settled: int) -> AgreementInfo:
-    terms = Terms(
+    terms = Deal(
         client=MemberId(9),
         provider=MemberId(provider),
         capacity=1 << 20,
         price_per_gib_epoch=1,
         egress_price_per_gib=0,
         collateral=0,
-        min_bandwidth_kib_s=0,
         min_retention_epochs=1,
         start_epoch=Epoch(opened),
         end_epoch=Epoch(10_000),
-        open_by=Epoch(opened),
-        salt=bytes(32),
     )
     return AgreementInfo(
         AgreementId(bytes([n]) * 32),
         terms,
         state,
-        Epoch(opened),
         0,
         bytes(32),
         bytes(32),

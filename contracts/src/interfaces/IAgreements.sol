@@ -3,19 +3,38 @@ pragma solidity ^0.8.24;
 
 import {AgreementState, Revision, Terms} from "../types/Types.sol";
 
+/// @notice What the chain keeps of the terms, as amended; the opening event has them in full.
+/// @param startEpoch First epoch of the term, or that of the opening if it came later.
+struct Deal {
+    uint32 client;
+    uint32 provider;
+    uint64 capacity;
+    uint64 pricePerGibEpoch;
+    uint64 egressPricePerGib;
+    uint64 collateral;
+    uint32 minRetentionEpochs;
+    uint32 startEpoch;
+    uint32 endEpoch;
+    bytes32 qualityClause;
+}
+
 /// @notice An agreement as the chain shows it.
+/// @param amendments How many there were.
+/// @param bytesUp Cumulative traffic that both sides signed for, as is bytesDown.
 /// @param revision EIP-712 digest of the newest revision; zero before the first.
 /// @param settledThrough The last epoch that a settlement covered.
 /// @param misses Misses so far. recentMisses: those in the rolling window.
 struct AgreementView {
     bytes32 id;
-    Terms terms;
+    Deal terms;
     AgreementState state;
-    uint32 openedEpoch;
+    uint32 amendments;
     uint64 sequence;
     bytes32 revision;
     bytes32 root;
     uint64 leaves;
+    uint64 bytesUp;
+    uint64 bytesDown;
     uint32 revisedEpoch;
     uint32 settledThrough;
     uint256 escrow;
@@ -77,17 +96,18 @@ interface IAgreements {
     error OpenTooLate(uint32 openBy, uint32 epoch);
     error BadTerm(uint32 startEpoch, uint32 endEpoch, uint32 epoch);
     error TooSmall(uint64 capacity, uint64 minimum);
+    error TooLarge(uint64 capacity, uint64 maximum);
     error OverOffer(uint32 provider, uint256 requested, uint256 available);
     error OverSpendingLimit(address key, uint256 bound, uint256 limit);
     error CostOutOfRange(uint256 cost);
-    /// @notice The provider has not committed to a hash onion, so it could not beat.
-    error ProviderWithoutTip(uint32 provider);
     error NotInForce(bytes32 id, AgreementState state);
     error WrongSequence(bytes32 id, uint64 expected, uint64 given);
     error WrongPredecessor(bytes32 id, bytes32 expected, bytes32 given);
     error RevisionExpired(bytes32 id, uint32 expires, uint32 epoch);
     error TermOver(bytes32 id, uint32 endEpoch, uint32 epoch);
     error OverCapacity(bytes32 id, uint256 requested, uint64 capacity);
+    /// @notice Traffic is counted from the agreement's beginning, so it never gets less.
+    error TrafficShrinks(bytes32 id, uint64 bytesUp, uint64 bytesDown);
     error NotTheClient(bytes32 id, uint32 member);
     /// @notice An announced removal names at least one leaf and a commitment that is not zero.
     error EmptyRemoval(bytes32 id);
@@ -100,6 +120,7 @@ interface IAgreements {
     error WrongRemoval(bytes32 id, uint64 announced, uint64 given);
     error NoTransition(bytes32 id, AgreementState from, AgreementState to);
 
+    /// @notice The agreement begins, in state ACTIVE.
     event AgreementOpened(
         bytes32 indexed id,
         uint32 indexed client,
@@ -162,17 +183,12 @@ interface IAgreements {
     /// @notice Id of the agreement opened as number `index`, from 0.
     function at(uint256 index) external view returns (bytes32);
 
-    /// @notice The newest revision recorded in epoch - 2 or before: what a challenge in `epoch` is over.
+    /// @notice The newest revision recorded in epoch - 2 or before: what a challenge in `epoch` is over. The root is kept as
+    /// long as a challenge may be about it, and zero afterwards: `Revised` has told it.
     function frozen(bytes32 id, uint32 epoch) external view returns (bytes32 root, uint64 leaves, uint64 sequence);
 
     /// @notice What `Proofs` needs to judge a proof made in `epoch`.
     function standing(bytes32 id, uint32 epoch) external view returns (Standing memory);
-
-    /// @notice What `Clearing` needs to settle.
-    function termsOf(bytes32 id) external view returns (Terms memory terms, AgreementState state);
-
-    /// @notice The frozen leaf counts of the epochs from `from` to before `to`.
-    function leavesOver(bytes32 id, uint32 from, uint32 to) external view returns (uint64[] memory);
 
     /// @notice What `Clearing` settles by. All zero for an unknown agreement.
     function billOf(bytes32 id) external view returns (Bill memory);

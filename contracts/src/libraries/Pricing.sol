@@ -2,7 +2,6 @@
 pragma solidity ^0.8.24;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {Terms} from "../types/Types.sol";
 
 /// @notice Amounts from sizes and prices, rounded up to a whole micro-credit.
 library Pricing {
@@ -14,7 +13,7 @@ library Pricing {
     }
 
     /// @notice What a full capacity costs over a number of epochs: no less than the pay of those epochs, each rounded up.
-    function fullCost(Terms memory terms, uint256 epochs) internal pure returns (uint256) {
-        return cost(terms.capacity, terms.pricePerGibEpoch) * epochs;
+    function fullCost(uint256 capacity, uint256 pricePerGibEpoch, uint256 epochs) internal pure returns (uint256) {
+        return cost(capacity, pricePerGibEpoch) * epochs;
     }
 }

@@ -152,6 +152,9 @@ class Cosigner:
         if revision.leaves * LEAF_SIZE > info.terms.capacity:
             raise Refusal(RefusalCode.OVER_CAPACITY, f"{revision.leaves} leaves are more than the agreement's capacity")
 
+        if revision.bytes_up < info.bytes_up or revision.bytes_down < info.bytes_down:
+            raise Refusal(RefusalCode.BAD_REVISION, "the traffic counters shrink")
+
     # --- checks on the disk: in a worker thread -----------------------------------------------------------------------
 
     def _follows(self, info: AgreementInfo, revision: Revision, now: Epoch) -> bool:

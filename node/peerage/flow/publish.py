@@ -242,8 +242,9 @@ async def sign_revision(
         previous=info.revision,
         root=root,
         leaves=leaves,
-        bytes_up=sum(o.leaves for o in objects) * LEAF_SIZE,
-        bytes_down=context.catalogue.counter(f"down:{info.terms.provider}"),
+        # What is recorded never shrinks, though objects are removed, and a recovered node counts from zero.
+        bytes_up=max(info.bytes_up, sum(o.leaves for o in objects) * LEAF_SIZE),
+        bytes_down=max(info.bytes_down, context.catalogue.counter(f"down:{info.terms.provider}")),
         expires=Epoch(time.epoch + REVISION_LIFE_EPOCHS),
     )
     own = typed.sign(context.node_key, typed.revision_digest(revision, context.domain))

@@ -87,7 +87,7 @@ def exposure(agreements: Sequence[AgreementInfo], now: Epoch, epoch_s: int) -> E
         gone = any(a.state is AgreementState.FAILED for a in held) and not any(a.is_live for a in held)
         failed += gone
         end = max(a.settled_through for a in held) if gone else now
-        epochs += max(0, end - min(a.opened_epoch for a in held))
+        epochs += max(0, end - min(a.terms.start_epoch for a in held))
     return Exposure(len(by_provider), failed, epochs * epoch_s / YEAR_S)
 
 

@@ -24,7 +24,7 @@ async def watch(context: NodeContext) -> list[AgreementInfo]:
         if not info.leaves:
             continue
         name = f"checked:{info.id.hex()}"
-        first = max(catalogue.counter(name) + 1, info.opened_epoch, last - LOOK_BACK_EPOCHS)
+        first = max(catalogue.counter(name) + 1, info.terms.start_epoch, last - LOOK_BACK_EPOCHS)
         for epoch in range(first, last + 1):
             challenge = await ledger.challenge(info.id, Epoch(epoch))
             if challenge.due:
