@@ -31,6 +31,7 @@ library Books {
         uint256 misses;
         uint256 voided;
         uint256 excused;
+        uint256 impaired;
         // The client's announced removal.
         uint64 removal;
         uint256 removalSince;
@@ -42,6 +43,7 @@ library Books {
         bool itself;
         bool after_;
         bool maintenance;
+        bool impaired;
     }
 
     function begin(Book storage self, Terms memory terms, uint32 epoch) internal {
@@ -100,6 +102,8 @@ library Books {
         if (!seen.before || !seen.itself || (!kept && !seen.after_)) {
             self.deferred += pay;
             ++self.voided;
+        } else if (kept && seen.impaired) {
+            ++self.impaired;
         } else if (kept) {
             self.lastPay = pay + self.deferred;
             self.paid += self.lastPay;

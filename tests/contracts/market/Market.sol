@@ -7,11 +7,12 @@ import {Docket, DocketState} from "peerage/interfaces/IDockets.sol";
 import {Appeals} from "./Appeals.sol";
 import {Books} from "./Books.sol";
 import {Clients} from "./Clients.sol";
+import {Demanders} from "./Demanders.sol";
 import {Outsiders} from "./Outsiders.sol";
 import {Providers} from "./Providers.sol";
 
 /// @notice Everything that a fuzzer may do to the network, and what the invariants compare.
-contract Market is Clients, Providers, Appeals, Outsiders {
+contract Market is Clients, Providers, Demanders, Appeals, Outsiders {
     using Books for Books.Book;
 
     /// @dev Where an agreement stands, and where the books say that it should.

@@ -12,9 +12,8 @@ abstract contract Providers is Weather {
 
     /// @dev The lossy provider's disk breaks: the first leaves of an agreement are gone, now and then all of them.
     function lose(uint8 which, uint16 leaves) external act {
-        if (ids.length == 0) return;
-        bytes32 id = _any(which);
-        if (book[id].provider != LOSSY || lostAllIn[id] != 0) return;
+        bytes32 id = _anyOf(LOSSY, which);
+        if (id == 0 || lostAllIn[id] != 0) return;
         uint64 gone = leaves % 5 == 0 ? type(uint64).max : leaves % MAX_LEAVES;
         if (gone <= lost[id]) return;
         lost[id] = gone;

@@ -93,6 +93,15 @@ abstract contract Stage is Network, Journal {
         }
     }
 
+    /// @dev One that this provider keeps and that is in force; zero if there is none.
+    function _anyOf(uint32 provider, uint8 which) internal view returns (bytes32) {
+        for (uint256 i = 0; i < ids.length; ++i) {
+            bytes32 id = ids[(which + i) % ids.length];
+            if (book[id].provider == provider && seen[id].live()) return id;
+        }
+        return 0;
+    }
+
     function _opened(bytes32 id, Terms memory terms) internal {
         ids.push(id);
         book[id].begin(terms, epoch);
@@ -131,17 +140,18 @@ abstract contract Stage is Network, Journal {
             Books.Book storage kept = book[id];
             if (ledger.bytesDown != kept.bytesCharged) kept.charge(ledger.bytesDown);
             while (kept.next < ledger.nextEpoch) {
-                kept.judge(_seen(kept.provider, kept.next));
+                kept.judge(_seen(id, kept.provider, kept.next));
             }
         }
     }
 
-    function _seen(uint32 provider, uint32 judged) private view returns (Books.Seen memory) {
+    function _seen(bytes32 id, uint32 provider, uint32 judged) private view returns (Books.Seen memory) {
         return Books.Seen({
             before: beacon.quorate(judged - 1),
             itself: beacon.quorate(judged),
             after_: beacon.quorate(judged + 1),
-            maintenance: (members.maintenanceWord(provider, judged >> 8) >> (judged & 0xff)) & 1 == 1
+            maintenance: (members.maintenanceWord(provider, judged >> 8) >> (judged & 0xff)) & 1 == 1,
+            impaired: (proofs.impairedWord(id, judged >> 8) >> (judged & 0xff)) & 1 == 1
         });
     }
 

@@ -37,6 +37,7 @@ abstract contract Weather is Stage {
             uint32 provider = book[ids[n]].provider;
             bool works = provider == HONEST || provider == LOSSY || (proving >> (n % 8)) & 1 == 1;
             if (works && provider != CHEAT && beacon.lastBeatOf(provider) == epoch) _proveIfAble(ids[n]);
+            _duties();
         }
     }
 
@@ -46,4 +47,7 @@ abstract contract Weather is Stage {
             if (member == HONEST || beating > 60 || (beating >> (member - 1)) & 1 == 1) beat(member);
         }
     }
+
+    /// @dev What the honest provider does besides.
+    function _duties() internal virtual;
 }
