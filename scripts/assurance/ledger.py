@@ -263,8 +263,8 @@ class Agreement:
             "previous": self.previous,
             "root": self.node(leaves),
             "leaves": leaves,
-            "bytesUp": leaves << 10,
-            "bytesDown": leaves,
+            "bytesUp": (self.sequence + 1) << 30,
+            "bytesDown": (self.sequence + 1) << 20,
             "expires": self._ledger.epoch + 10,
         }
         digest = self._ledger.read("Agreements", "digestOfRevision", revision)

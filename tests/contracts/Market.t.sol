@@ -161,14 +161,16 @@ contract MarketTest is Test {
         uint256[] memory promises = new uint256[](number + 1);
         for (uint256 i = 0; i < all.length; ++i) {
             Market.Compared memory one = all[i];
+            Deal memory terms = one.shown.terms;
+            uint256 full = (uint256(terms.capacity) * terms.pricePerGibEpoch + (1 << 30) - 1) >> 30;
+            full *= terms.endEpoch - terms.startEpoch;
             if (_live(one.shown.state)) {
-                Deal memory terms = one.shown.terms;
-                uint256 full = (uint256(terms.capacity) * terms.pricePerGibEpoch + (1 << 30) - 1) >> 30;
-                bounds[one.client] += full * (terms.endEpoch - terms.startEpoch);
+                bounds[one.client] += full;
                 bounds[one.provider] += terms.collateral;
                 promises[one.provider] += terms.capacity;
             } else {
-                bounds[one.client] += one.ledger.paid;
+                // Pay for traffic is not what the key that opened it bound.
+                bounds[one.client] += one.ledger.paid < full ? one.ledger.paid : full;
                 bounds[one.provider] += one.takenAtEnd;
             }
         }

@@ -28,6 +28,7 @@ library Books {
         uint256 paid;
         uint256 lastPay;
         uint256 deferred;
+        uint256 traffic;
         uint256 misses;
         uint256 voided;
         uint256 excused;
@@ -88,7 +89,9 @@ library Books {
 
     /// @notice Traffic is charged by a settlement before it judges, to be earned by the next proof.
     function charge(Book storage self, uint64 bytesDown) internal {
-        self.deferred += (uint256(bytesDown - self.bytesCharged) * self.egressPrice + (1 << 30) - 1) >> 30;
+        uint256 amount = (uint256(bytesDown - self.bytesCharged) * self.egressPrice + (1 << 30) - 1) >> 30;
+        self.deferred += amount;
+        self.traffic += amount;
         self.bytesCharged = bytesDown;
     }
 

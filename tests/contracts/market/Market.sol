@@ -69,6 +69,7 @@ contract Market is Clients, Providers, Demanders, Appeals, Outsiders {
             found.waitingToBurn += dockets[i].burned;
         }
         (found.lastProven, found.lostAllIn) = (kept.lastProven, lostAllIn[id]);
+        found.owedUntilLost = kept.traffic;
         for (uint32 past = kept.start; found.lostAllIn != 0 && past <= found.lostAllIn; ++past) {
             found.owedUntilLost += kept.payOf(kept.leavesAt(past));
         }
