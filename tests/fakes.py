@@ -27,6 +27,7 @@ from peerage_chain.types import (
     ChainTime,
     Challenge,
     Deal,
+    Demand,
     Enrolment,
     MemberInfo,
     MemberStatus,
@@ -239,6 +240,12 @@ class FakeLedger:
     async def prove(self, proofs: Sequence[tuple[AgreementId, Sequence[Sample]]]) -> None:
         self._call("prove")
         self.proofs += [(id, Epoch(self.epoch), tuple(samples)) for id, samples in proofs]
+
+    async def open_demands(self, provider: MemberId) -> Sequence[Demand]:
+        return ()
+
+    async def answer_demand(self, number: int, samples: Sequence[Sample]) -> None:
+        self._call("answer_demand")
 
     async def settle(self, ids: Sequence[AgreementId]) -> None:
         self._call("settle")

@@ -191,6 +191,7 @@ def demand_of(number: int, raw: Struct) -> Demand:
         number=number,
         agreement=AgreementId(raw["agreement"]),
         root=raw["root"],
+        sequence=raw["sequence"],
         leaves=raw["leaves"],
         client=MemberId(raw["client"]),
         provider=MemberId(raw["provider"]),

@@ -314,7 +314,7 @@ class DemandState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A client's demand that its provider publish leaves. root, leaves: of the revision that it is about.
+    """A client's demand that its provider publish leaves. root, sequence, leaves: of the revision that it is about.
 
     until: the last epoch to answer in. deposit: micro-credits that the answer earns. indices: the leaves, ascending.
     """
@@ -322,6 +322,7 @@ class Demand:
     number: int
     agreement: AgreementId
     root: bytes
+    sequence: int
     leaves: int
     client: MemberId
     provider: MemberId

@@ -52,6 +52,7 @@ contract Demands is IDemands, Peered {
         _demand[number] = Demand({
             agreement: id,
             root: standing.root,
+            sequence: standing.sequence,
             leaves: standing.leaves,
             client: member,
             provider: standing.provider,

@@ -7,11 +7,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from peerage.errors import IntegrityError
-from peerage.flow.prove import beat, prove, settle
+from peerage.flow.prove import answer_demands, beat, prove, settle
 from peerage.keys.onion import Onion
 from peerage.model import AgreementId, Epoch, MemberId
 from peerage_chain.errors import Reverted
-from peerage_chain.types import AgreementInfo, AgreementState, ChainTime, Challenge, Deal, Sample
+from peerage_chain.types import (
+    AgreementInfo,
+    AgreementState,
+    ChainTime,
+    Challenge,
+    Deal,
+    Demand,
+    DemandState,
+    Sample,
+)
 
 ME, OTHER = MemberId(2), MemberId(1)
 ONION = Onion(b"\x05" * 32)
@@ -39,6 +48,8 @@ class Journal:
     not_due: set[AgreementId] = field(default_factory=set)
     refuse: set[AgreementId] = field(default_factory=set)
     sent: list[tuple[str, Any]] = field(default_factory=list)
+    demands: list[Demand] = field(default_factory=list)
+    closed: set[int] = field(default_factory=set)
 
     async def beacon_tip(self, member: MemberId) -> tuple[bytes, Epoch]:
         return self.tip, Epoch(self.effective)
@@ -65,6 +76,14 @@ class Journal:
         if any(id in self.refuse for id, _ in proofs):
             raise Reverted("WrongLeaf", {})
         self.sent.append(("prove", [id for id, _ in proofs]))
+
+    async def open_demands(self, provider: MemberId) -> list[Demand]:
+        return self.demands
+
+    async def answer_demand(self, number: int, samples: tuple[Sample, ...]) -> None:
+        if number in self.closed:
+            raise Reverted("NotOpen", {})
+        self.sent.append(("answer", (number, len(samples))))
 
     async def settle(self, ids: list[AgreementId]) -> None:
         self.sent.append(("settle", list(ids)))
@@ -170,3 +189,22 @@ async def test_providers_settle_now_and_then_and_clients_when_a_proof_was_missed
     assert await settle(ledger, ME, Epoch(20), set(), silent) == 1
     assert ledger.sent == [("settle", [bytes([2]) * 32])]
     assert await settle(ledger, ME, Epoch(20), {ours.id}, silent) == 2
+
+
+def demand(number: int) -> Demand:
+    id = AgreementId(bytes([number]) * 32)
+    return Demand(
+        number, id, b"r" * 32, 3, 64, OTHER, ME, Epoch(18), Epoch(22), DemandState.OPEN, 2000, (4, 9)
+    )  # fmt: skip
+
+
+async def test_what_is_demanded_is_published_and_what_cannot_be_is_said() -> None:
+    said: list[Any] = []
+    ledger: Any = Journal(demands=[demand(1), demand(2), demand(3)], closed={3})
+    damaged = Disk({AgreementId(bytes([2]) * 32)})
+    assert await answer_demands(ledger, ME, damaged, direct, said.append) == 1
+    assert ledger.sent == [("answer", (1, 2))]
+    assert [event["message"] for event in said if "cannot" in event["message"]] == [
+        "demand 2 cannot be answered: a leaf is not what was stored",
+        "demand 3 cannot be answered: the contracts refused: NotOpen",
+    ]

@@ -12,12 +12,13 @@ enum DemandState {
 }
 
 /// @notice A client's demand that its provider publish leaves of what it keeps.
-/// @param root Of the revision that was frozen when it was made, as is `leaves`. indices: the leaves, ascending.
+/// @param root Of the revision that was frozen when it was made, as are sequence and leaves. indices: the leaves, ascending.
 /// @param epoch In which it was made. until: the last epoch to answer in.
 /// @param deposit Micro-credits that the answer earns.
 struct Demand {
     bytes32 agreement;
     bytes32 root;
+    uint64 sequence;
     uint64 leaves;
     uint32 client;
     uint32 provider;

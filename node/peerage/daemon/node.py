@@ -24,7 +24,7 @@ from peerage.deal.policy import Policy, offer_of
 from peerage.errors import LocalFault, PeerageError, UserError
 from peerage.flow import enrol
 from peerage.flow.context import NodeContext
-from peerage.flow.prove import beat, prove, settle
+from peerage.flow.prove import answer_demands, beat, prove, settle
 from peerage.flow.provide import Provider
 from peerage.flow.publish import record
 from peerage.flow.rebuild import is_lost, rebuild_catalogue
@@ -176,6 +176,7 @@ class Node:
                 ("offer", self._each_epoch(clock, lambda _: self._offer(chain))),
                 # Four looks an epoch are enough: challenges are fixed before it begins.
                 ("prove", self._each_block(clock, lambda t: self._prove(chain, provider, t), looks=4)),
+                ("demands", self._each_epoch(clock, lambda _: self._answer(chain, provider))),
                 ("settle", self._each_epoch(clock, lambda time: self._settle(context, time))),
                 ("watch", self._each_epoch(clock, lambda _: self._watch(context, verbs))),
                 ("endpoints", self._each_epoch(clock, lambda time: self._compare(chain, time))),
@@ -313,6 +314,9 @@ class Node:
             now = await clock.next_epoch(done)
             await self._guard(step, now)
             await clock.block(now.block + 1)
+
+    async def _answer(self, chain: Chain, provider: Provider) -> None:
+        await answer_demands(chain, self._member.id, provider, self._in_worker, log_event)
 
     async def _prove(self, chain: Chain, provider: Provider, now: ChainTime) -> None:
         self._proven = {(a, e) for a, e in self._proven if e == now.epoch}

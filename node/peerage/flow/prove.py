@@ -1,4 +1,4 @@
-"""The provider's side of time: beat, prove, settle, once an epoch each."""
+"""The provider's side of time: beat, prove, answer what is demanded, settle, once an epoch each."""
 
 from __future__ import annotations
 
@@ -94,6 +94,28 @@ async def _send(ledger: Ledger, batch: list[tuple[AgreementId, Sequence[Sample]]
     for item in batch:
         accepted += await _send(ledger, [item], report)
     return accepted
+
+
+async def answer_demands(
+    ledger: Ledger, member: MemberId, prover: Prover, in_worker: Callable[..., Awaitable[Any]], report: Report
+) -> int:
+    """Publish on chain what clients demand of this provider; returns the demands answered.
+
+    What cannot be read now is said, and tried again at the next call: it may be mended before the time is over.
+    """
+    answered = 0
+    for demand in await ledger.open_demands(member):
+        asked = Challenge(
+            demand.agreement, demand.epoch, True, b"", demand.sequence, demand.root, demand.leaves, demand.indices
+        )
+        try:
+            await ledger.answer_demand(demand.number, await in_worker(prover.samples_for, asked))
+        except (IntegrityError, Reverted) as error:
+            warn(report, f"demand {demand.number} cannot be answered: {error}")
+        else:
+            note(report, f"{len(demand.indices)} demanded leaves published")
+            answered += 1
+    return answered
 
 
 async def settle(ledger: Ledger, member: MemberId, epoch: Epoch, missed: set[AgreementId], report: Report) -> int:
