@@ -192,15 +192,16 @@ contract Proofs is IProofs, Peered {
 
     function _challenge(bytes32 id, uint32 epoch) private view returns (ChallengeView memory shown) {
         Standing memory standing = _agreements().standing(id, epoch);
-        bool seeded;
-        (shown.seed, seeded) = _beacon().seed(epoch);
+        IBeacon beacon = _beacon();
         shown.agreement = id;
-        shown.due = seeded && _isDue(standing, epoch);
+        shown.due = epoch != 0 && beacon.quorate(epoch - 1) && _isDue(standing, epoch);
         shown.proven = _proven[id].get(epoch);
         shown.sequence = standing.sequence;
         shown.root = standing.root;
         shown.leaves = standing.leaves;
-        if (!shown.due) return shown;
+        // Nothing can be proven any more in older epochs, whose seeds the beacon need not know.
+        if (!shown.due || uint256(epoch) + 2 < currentEpoch()) return shown;
+        (shown.seed,) = beacon.seed(epoch);
         bytes32 own = _ownSeed(shown.seed, id, standing.provider);
         (Rules rules,) = directory.rulesAt(epoch);
         uint256 samples = rules.samples();

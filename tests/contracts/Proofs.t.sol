@@ -2,7 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IPeered} from "peerage/interfaces/IPeered.sol";
-import {IProofs} from "peerage/interfaces/IProofs.sol";
+import {ChallengeView, IProofs} from "peerage/interfaces/IProofs.sol";
 import {SumTree} from "peerage/libraries/SumTree.sol";
 import {AgreementState, Params, Possession} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
@@ -66,6 +66,23 @@ contract ProofsTest is Network {
         (,, sequence,, leaves,) = proofs.challenge(id, 6);
         assertEq(sequence, 2);
         assertEq(leaves, 20);
+    }
+
+    function test_challenge_tellsOfOldEpochsWhatWasDueAndProven() public {
+        prove(id);
+        for (uint256 epoch = 5; epoch <= 20; ++epoch) {
+            nextEpoch();
+            beatAll();
+        }
+        bytes32[] memory ids = new bytes32[](1);
+        ids[0] = id;
+        ChallengeView memory shown = proofs.challenges(ids, 4)[0];
+        assertTrue(shown.due && shown.proven);
+        assertEq(shown.indices.length, 0, "its seed is forgotten");
+        shown = proofs.challenges(ids, 12)[0];
+        assertTrue(shown.due && !shown.proven);
+        assertEq(proofs.challenges(ids, 20)[0].indices.length, 2);
+        assertFalse(proofs.challenges(ids, 0)[0].due);
     }
 
     function test_challenge_nothingBeforeTheRevisionIsFrozen() public view {

@@ -164,7 +164,8 @@ class BookLedger:
 class Shelf:
     """What one provider keeps: order is what was co-signed, loose is not yet.
 
-    down: answers nobody. full: takes nothing more. rotten: its bytes are damaged. fail_after: goes down after so many.
+    down: answers nobody. full: takes nothing more. filled: nor under these agreements. rotten: its bytes are damaged.
+    fail_after: goes down after so many.
     away: does not answer so many times. unknown: so many times refuses a node key that it has not heard of yet.
     """
 
@@ -174,6 +175,7 @@ class Shelf:
     heads: list[tuple[int, ShardRoot, int]] = field(default_factory=list)
     down: bool = False
     full: bool = False
+    filled: set[AgreementId] = field(default_factory=set)
     rotten: bool = False
     fail_after: int | None = None
     away: int = 0
@@ -215,7 +217,7 @@ class ShelfPeers:
                 shelf.down = True
                 raise PeerUnavailable("it went away", id)
             shelf.fail_after -= 1
-        if shelf.full:
+        if shelf.full or agreement in shelf.filled:
             raise PeerRefused("it is full", id, "over_capacity")
         raw = bytes(data)
         tree = object_tree(raw)

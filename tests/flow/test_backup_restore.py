@@ -198,6 +198,24 @@ async def test_a_provider_that_fails_is_replaced_in_the_same_run(tmp_path: Path)
         same(source, tmp_path / "back" / "source")
 
 
+async def test_a_provider_whose_agreement_is_full_gets_another_one(tmp_path: Path) -> None:
+    """It may hold what no revision names, so it is full before we think so."""
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        for shelf in peers.shelves.values():
+            shelf.filled = set(shelf.order)
+        before = len(ledger.agreements)
+        (source / "more").write_bytes(random.Random(9).randbytes(3_000_000))
+        result = await backup(context, [os.fsencode(source)], silent)
+        assert len(ledger.agreements) > before
+        assert not result.records_waiting
+        health = health_of(context.catalogue)
+        assert health.whole == health.total
+        await restore(context, "latest", tmp_path / "back", [], silent)
+        same(source, tmp_path / "back" / "source")
+
+
 async def test_too_few_providers_is_said_before_anything_is_sent(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, _, peers):

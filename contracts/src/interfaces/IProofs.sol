@@ -4,7 +4,8 @@ pragma solidity ^0.8.24;
 import {AgreementState, Possession} from "../types/Types.sol";
 
 /// @notice A challenge. due: there is something to prove; otherwise indices, which ascend, is empty. leaves, root and sequence
-/// are those of the frozen revision. proven: an accepted proof is on record.
+/// are those of the frozen revision. proven: an accepted proof is on record. Of epochs before the last two, seed is zero and
+/// indices is empty.
 struct ChallengeView {
     bytes32 agreement;
     bool due;

@@ -41,6 +41,7 @@ class Room:
         self._slots: list[Slot] = []
         self._members: dict[MemberId, MemberInfo] = {}
         self._avoid: set[MemberId] = set()
+        self._filled: set[MemberId] = set()
         self._lock = asyncio.Lock()
         self._expected = 0
         self._said_degraded = False
@@ -79,6 +80,13 @@ class Room:
     def avoid(self, member: MemberId) -> None:
         """Give this member nothing more in this run."""
         self._avoid.add(member)
+
+    def full(self, slot: Slot) -> None:
+        """The provider says that nothing more fits under this agreement; another one with it may be opened, once."""
+        slot.free = 0
+        if slot.provider in self._filled:
+            self.avoid(slot.provider)
+        self._filled.add(slot.provider)
 
     def _free(self) -> dict[MemberId, int]:
         """The largest free stretch at each usable member, bytes."""

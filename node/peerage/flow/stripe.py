@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from peerage.errors import PeerError, TooFewProviders
+from peerage.errors import PeerError, PeerRefused, TooFewProviders
 from peerage.flow.context import NodeContext, Report, warn
 from peerage.flow.room import Room, Slot
 from peerage.model import (
@@ -21,6 +21,7 @@ from peerage.pack.writer import PackWriter, SealedPack
 from peerage.place import commit_threshold
 from peerage.shard.code import coder
 from peerage.shard.tree import object_tree
+from peerage.wire.refusals import RefusalCode
 
 NOWHERE = AgreementId(bytes(32))
 
@@ -79,8 +80,12 @@ class StripeWriter:
                 await self._context.peers.put_object(current.provider, current.agreement, root, data)
             except PeerError as error:
                 warn(self._report, f"member {current.provider} did not take a shard ({error}): trying another")
-                self._room.avoid(current.provider)
-                self._room.giveback(current, len(data))
+                if isinstance(error, PeerRefused) and error.code == RefusalCode.OVER_CAPACITY:
+                    # It holds what no revision names, of runs that were cut short, until it drops that by itself.
+                    self._room.full(current)
+                else:
+                    self._room.avoid(current.provider)
+                    self._room.giveback(current, len(data))
                 kept = {i: m for i, m in taken.items() if i != index}
                 current = (await self._room.replace(pack, self._room.code, len(data), kept)).get(index)
                 if current is not None:
