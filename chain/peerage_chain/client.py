@@ -193,6 +193,17 @@ class Chain(ChainReads):
         groups = [list(ids[i : i + MAX_SETTLED]) for i in range(0, len(ids), MAX_SETTLED)]
         await _side_by_side(groups, lambda group: self._write("Clearing", "settleMany", group))
 
+    async def appeal(self, id: AgreementId, number: int, reason: str) -> None:
+        """Ask the consortium to cancel a heavy penalty. Refused as AppealTooLate, WrongDocketState the second time.
+
+        reason: 256 bytes of UTF-8 at most; everyone can read it.
+        """
+        await self._write("Clearing", "appeal", id, number, reason)
+
+    async def conclude(self, id: AgreementId, number: int) -> None:
+        """Let a penalty stand that nobody appealed against, or decided on in time. Refused as StillContested before."""
+        await self._write("Clearing", "conclude", id, number)
+
     async def withdraw(self, amount: int, to: str) -> None:
         """Send micro-credits out of the member's account; the sending key must be the account's own."""
         await self._write("Clearing", "withdraw", amount, to)

@@ -21,7 +21,7 @@ from peerage_chain.directory import (
 from peerage_chain.errors import ContractsMissing, Reverted
 from peerage_chain.rpc import Rpc, RpcError
 from peerage_chain.sender import Sender
-from peerage_chain.types import MemberId, Params
+from peerage_chain.types import AgreementId, MemberId, Params
 
 PROXY_SIGNER = "0x3fAB184622Dc19b6109349B94811493BF2a45362"
 PROXY_COST_WEI = 10**16
@@ -202,6 +202,13 @@ class Operator:
         """Take a suspension back. Refused as WrongStatus if there is none."""
         contracts = await self._deployed()
         await self._send("Members", contracts.addresses["Members"], "reinstate", member)
+
+    # --- appeals ---
+
+    async def decide(self, id: AgreementId, number: int, cancelled: bool) -> None:
+        """Cancel an appealed penalty or let it stand, at once. Refused as DecisionTooLate, WrongDocketState."""
+        contracts = await self._deployed()
+        await self._send("Clearing", contracts.addresses["Clearing"], "decide", id, number, cancelled)
 
     # --- credits ---
 

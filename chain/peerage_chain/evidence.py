@@ -134,13 +134,14 @@ async def _check_removals(chain: ChainReads, evidence: Evidence) -> None:
 
 
 async def _check_epochs(chain: ChainReads, evidence: Evidence) -> None:
-    """Compare which epochs are valid, by the beats, with what the contract says of all of them."""
-    words = sorted({word_and_bit(e)[0] for e in evidence.epochs})
-    verdicts = await chain.contracts.read_many([("Beacon", "verdictWord", (w,)) for w in words], evidence.now.block)
-    valid = {word: bits for word, (bits, _) in zip(words, verdicts, strict=True)}
-    for epoch in evidence.epochs:
+    """Compare which epochs are quorate, by the beats, with what the contract says of all of them."""
+    around = range(max(0, evidence.first - 1), evidence.last + 2)  # verdicts depend on both neighbours
+    words = sorted({word_and_bit(e)[0] for e in around})
+    found = await chain.contracts.read_many([("Beacon", "quorateWord", (w,)) for w in words], evidence.now.block)
+    quorate = dict(zip(words, found, strict=True))
+    for epoch in around:
         word, bit = word_and_bit(epoch)
-        if bool(valid[word] >> bit & 1) != evidence.history.valid(epoch):
+        if bool(quorate[word] >> bit & 1) != evidence.history.quorate(epoch):
             evidence.false_epochs.add(epoch)
 
 

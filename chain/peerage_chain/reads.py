@@ -8,7 +8,16 @@ from typing import Any, Self
 
 from peerage_chain.abi import artifact
 from peerage_chain.challenge import word_and_bit
-from peerage_chain.codec import agreement_of, challenge_of, demand_of, leaves_in, loss_of, member_of, removal_of
+from peerage_chain.codec import (
+    agreement_of,
+    challenge_of,
+    demand_of,
+    docket_of,
+    leaves_in,
+    loss_of,
+    member_of,
+    removal_of,
+)
 from peerage_chain.contracts import Contracts
 from peerage_chain.errors import ContractsMissing
 from peerage_chain.typed import Domain
@@ -19,6 +28,7 @@ from peerage_chain.types import (
     ChainTime,
     Challenge,
     Demand,
+    Docket,
     Epoch,
     Loss,
     MemberId,
@@ -259,6 +269,10 @@ class ChainReads:
     async def balance(self, member: MemberId) -> int:
         """Free micro-credits in the member's clearing account."""
         return int(await self.contracts.read("Clearing", "balanceOf", member))
+
+    async def dockets_of(self, id: AgreementId) -> tuple[Docket, ...]:
+        """The agreement's contested penalties, open and closed, by their numbers from 0 on."""
+        return tuple(docket_of(raw) for raw in await self.contracts.read("Clearing", "docketsOf", id))
 
     async def anchor_of(self, member: MemberId, repository: int) -> Anchor:
         """The newest anchored head of a repository; number 0 if there is none."""

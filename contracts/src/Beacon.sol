@@ -56,7 +56,6 @@ contract Beacon is IBeacon, Peered {
     mapping(uint32 member => Onion) private _onions;
     mapping(uint32 member => Commitment) private _commitments;
     Round[RING] private _rounds;
-    mapping(uint32 member => BitMaps.BitMap) private _seen;
     BitMaps.BitMap private _quorate;
     Checkpoints.Trace224 private _active;
 
@@ -106,7 +105,6 @@ contract Beacon is IBeacon, Peered {
         bool returns_ = !onion.counted;
         onion.counted = true;
         _onions[member] = onion;
-        _seen[member].set(epoch);
         emit Beat(epoch, member, link);
         _add(epoch, uint160(uint256(keccak256(abi.encode(link, member)))));
         if (returns_) _count(member, true);
@@ -158,16 +156,8 @@ contract Beacon is IBeacon, Peered {
     }
 
     /// @inheritdoc IBeacon
-    function beatWord(uint32 member, uint32 word) external view override returns (uint256) {
-        return _seen[member]._data[word];
-    }
-
-    /// @inheritdoc IBeacon
-    function verdictWord(uint32 word) external view override returns (uint256 validBits, uint256 followed) {
-        uint256 own = _quorate._data[word];
-        uint256 before = word == 0 ? 0 : _quorate._data[word - 1];
-        validBits = own & ((own << 1) | (before >> 255));
-        followed = (own >> 1) | (_quorate._data[uint256(word) + 1] << 255);
+    function quorateWord(uint32 word) external view override returns (uint256) {
+        return _quorate._data[word];
     }
 
     /// @inheritdoc IBeacon

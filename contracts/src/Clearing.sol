@@ -244,12 +244,23 @@ contract Clearing is IClearing, Dockets {
     function _load(Walk memory walk, Facts memory facts, uint256 from, uint256 to) private view {
         uint32 word = uint32(from >> 8);
         (facts.proven, facts.impaired) = _proofs().words(walk.id, word);
-        (facts.valid, facts.followed) = _beacon().verdictWord(word);
-        Settlement.judge(facts, Bits.range(from & 0xff, to - (uint256(word) << 8)));
+        uint256 range = Bits.range(from & 0xff, to - (uint256(word) << 8));
+        _loadQuorums(facts, word, range);
+        Settlement.judge(facts, range);
         facts.maintenance = facts.missed == 0 ? 0 : _members().maintenanceWord(walk.bill.provider, word);
         if (facts.missed == 0 || walk.hasRecord) return;
         walk.record = _record[walk.id];
         walk.hasRecord = true;
+    }
+
+    /// @dev Which epochs are valid, and followed by a quorate one. The words beside are read for the bits at the edges only.
+    function _loadQuorums(Facts memory facts, uint32 word, uint256 range) private view {
+        IBeacon beacon = _beacon();
+        uint256 quorate = beacon.quorateWord(word);
+        facts.valid = quorate & (quorate << 1);
+        facts.followed = quorate >> 1;
+        if (range & 1 != 0 && word != 0) facts.valid |= quorate & (beacon.quorateWord(word - 1) >> 255);
+        if (range >> 255 != 0) facts.followed |= beacon.quorateWord(word + 1) << 255;
     }
 
     /// @dev Where the walk leaves the agreement, and the escrow for the epochs ahead.

@@ -316,6 +316,25 @@ contract ClearingTest is Ledgers {
         assertEq(ledger().paid, 5 * PAY, "4 to 8");
     }
 
+    /// @dev What is about an epoch at the edge of a word stands in the words beside it.
+    function test_settle_acrossTheEdgesOfWords() public {
+        Terms memory terms = termsFor(CLIENT, PROVIDER);
+        terms.endEpoch = terms.startEpoch + 600;
+        id = open(terms);
+        revise(id, LEAVES);
+        markProven(254, 258);
+        toEpoch(509);
+        beatAll();
+        markProven(510, 510);
+        pass(false); // 511: beats, and no proof; the chain stops
+        toEpoch(514);
+        beatAll();
+        settle();
+        assertEq(ledger().paid, (510 - 4) * PAY, "5 to 510: the last two proofs earn what was void before");
+        assertEq(ledger().misses, 0);
+        assertEq(ledger().deferred, 3 * PAY, "511 to 513");
+    }
+
     // Escrow, grace, lapse, end
 
     function test_emptyEscrow_beginsAGracePeriod() public {

@@ -69,12 +69,8 @@ interface IBeacon {
     /// @notice The newest epoch in which a member beat; 0 if it never did, for nobody can in epoch 0.
     function lastBeatOf(uint32 member) external view returns (uint32);
 
-    /// @notice Bit i: the member beat in epoch word * 256 + i.
-    function beatWord(uint32 member, uint32 word) external view returns (uint256);
-
-    /// @notice The verdicts on 256 epochs from word * 256 on.
-    /// @return validBits Bit i: that epoch is valid. followed: bit i: the epoch after it is quorate.
-    function verdictWord(uint32 word) external view returns (uint256 validBits, uint256 followed);
+    /// @notice Bit i: epoch word * 256 + i is quorate. An epoch is valid if the one before is, too.
+    function quorateWord(uint32 word) external view returns (uint256);
 
     /// @notice The beats of an epoch, which is as recent as for seed().
     function beatCount(uint32 epoch) external view returns (uint32);
