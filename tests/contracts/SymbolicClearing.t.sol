@@ -13,7 +13,8 @@ contract SymbolicClearingTest {
     {
         (uint256 toClient, uint256 burned) = Settlement.penalty(collateral, left, 20, repair, compensated);
         assert(toClient + burned <= left);
-        assert((toClient + burned) * 5 <= collateral);
+        uint256 most = uint256(collateral) * 20 / 100;
+        assert(toClient + burned == (most < left ? most : left));
     }
 
     /// @dev So a client never gains by harming its provider.
