@@ -29,6 +29,8 @@ library Books {
         uint256 lastPay;
         uint256 deferred;
         uint256 traffic;
+        // Pay of the epochs judged, up to the one in which everything was lost.
+        uint256 possible;
         uint256 misses;
         uint256 voided;
         uint256 excused;
@@ -96,12 +98,13 @@ library Books {
     }
 
     /// @notice Judges the next epoch.
-    function judge(Book storage self, Seen memory seen) internal {
+    function judge(Book storage self, Seen memory seen, uint32 lostIn) internal {
         uint32 epoch = self.next++;
         uint64 leaves = leavesAt(self, epoch);
         if (leaves == 0) return;
         uint256 pay = payOf(self, leaves);
         bool kept = self.proven[epoch];
+        if (lostIn == 0 || epoch <= lostIn) self.possible += pay;
         if (!seen.before || !seen.itself || (!kept && !seen.after_)) {
             self.deferred += pay;
             ++self.voided;

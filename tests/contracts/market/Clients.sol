@@ -56,12 +56,19 @@ abstract contract Clients is Stage {
         if (done) kept.removal = 0;
     }
 
-    /// @dev A revision that was recorded is sent again, or one that skips a number, or has expired.
-    function replay(uint8 how) external act {
-        if (_lastRevision.version == 0) return;
+    /// @dev A revision that was recorded is sent again; or one skips a number, has expired, or follows another than the newest.
+    function replay(uint8 which, uint8 how) external act {
+        if (_lastRevision.version == 0 || ids.length == 0) return;
         Revision memory revision = _lastRevision;
-        if (how % 3 == 1) revision.sequence += 2;
-        if (how % 3 == 2) (revision.sequence, revision.expires) = (revision.sequence + 1, epoch - 1);
+        if (how % 4 != 0) {
+            bytes32 id = _any(which);
+            if (book[id].newest() == 0) return;
+            revision = nextRevision(id, book[id].newest());
+            revision.bytesDown = book[id].bytesDown;
+            if (how % 4 == 1) ++revision.sequence;
+            if (how % 4 == 2) revision.expires = epoch - 1;
+            if (how % 4 == 3) revision.previous = keccak256("another");
+        }
         require(!_revise(revision.agreement, revision), "replayed");
     }
 

@@ -33,7 +33,6 @@ contract Market is Clients, Providers, Demanders, Appeals, Outsiders {
         uint32 lastProven;
         uint32 lostAllIn;
         uint256 owedUntilLost;
-        uint256 takenAtEnd;
         uint256 waitingForClient;
         uint256 waitingToBurn;
     }
@@ -61,7 +60,6 @@ contract Market is Clients, Providers, Demanders, Appeals, Outsiders {
         (found.deferred, found.misses) = (kept.deferred, kept.misses);
         (found.sequence, found.leaves) = (kept.sequence, kept.newest());
         (found.removal, found.announced) = (kept.removal, agreements.removalOf(id).leaves);
-        found.takenAtEnd = takenAtEnd[id];
         Docket[] memory dockets = clearing.docketsOf(id);
         for (uint256 i = 0; i < dockets.length; ++i) {
             if (dockets[i].state != DocketState.OPEN && dockets[i].state != DocketState.APPEALED) continue;
@@ -69,10 +67,7 @@ contract Market is Clients, Providers, Demanders, Appeals, Outsiders {
             found.waitingToBurn += dockets[i].burned;
         }
         (found.lastProven, found.lostAllIn) = (kept.lastProven, lostAllIn[id]);
-        found.owedUntilLost = kept.traffic;
-        for (uint32 past = kept.start; found.lostAllIn != 0 && past <= found.lostAllIn; ++past) {
-            found.owedUntilLost += kept.payOf(kept.leavesAt(past));
-        }
+        found.owedUntilLost = kept.traffic + kept.possible;
     }
 
     function isHonest(uint32 member) external pure returns (bool) {

@@ -36,8 +36,16 @@ abstract contract Stage is Network, Journal {
     mapping(bytes32 id => uint32) internal lostAllIn;
     uint32 public epoch;
 
-    /// @dev What penalties had taken when the agreement ended; an appeal may give it back later.
-    mapping(bytes32 id => uint256) public takenAtEnd;
+    /// @dev What an agreement's keys are bound by, and what it had spent and lost before they signed.
+    struct Binding {
+        uint256 client;
+        uint256 spent;
+        uint256 provider;
+        uint256 lost;
+    }
+
+    mapping(bytes32 id => Binding) internal binding;
+    mapping(uint32 member => uint256) public shouldBind;
 
     mapping(uint32 member => uint256) public deposited;
     mapping(uint32 member => uint256) public withdrawn;
@@ -105,6 +113,9 @@ abstract contract Stage is Network, Journal {
     function _opened(bytes32 id, Terms memory terms) internal {
         ids.push(id);
         book[id].begin(terms, epoch);
+        uint256 full = (uint256(terms.capacity) * terms.pricePerGibEpoch + (1 << 30) - 1) >> 30;
+        uint32 start = terms.startEpoch > epoch ? terms.startEpoch : epoch;
+        _bind(id, Binding(full * (terms.endEpoch - start), 0, terms.collateral, 0));
     }
 
     /// @dev The answer to the current challenge, from the leaves that are left; false if one that is asked for is lost.
@@ -126,7 +137,7 @@ abstract contract Stage is Network, Journal {
     }
 
     /// @dev Whatever was settled meanwhile is judged in the books too; states are compared with the table.
-    function _follow() private {
+    function _follow() internal {
         for (uint256 i = 0; i < ids.length; ++i) {
             bytes32 id = ids[i];
             AgreementState state = stateOf(id);
@@ -136,13 +147,29 @@ abstract contract Stage is Network, Journal {
                 seen[id] = state;
             }
             LedgerView memory ledger = clearing.ledgerOf(id);
-            if (before.live() && !state.live()) takenAtEnd[id] = ledger.compensated + ledger.burned;
+            if (before.live() && !state.live()) _unbind(id, ledger);
             Books.Book storage kept = book[id];
             if (ledger.bytesDown != kept.bytesCharged) kept.charge(ledger.bytesDown);
             while (kept.next < ledger.nextEpoch) {
-                kept.judge(_seen(id, kept.provider, kept.next));
+                kept.judge(_seen(id, kept.provider, kept.next), lostAllIn[id]);
             }
         }
+    }
+
+    function _bind(bytes32 id, Binding memory bound) internal {
+        binding[id] = bound;
+        shouldBind[book[id].client] += bound.client;
+        shouldBind[book[id].provider] += bound.provider;
+    }
+
+    /// @dev A key stays bound by what it has spent or lost for good; an appeal may give some of that back meanwhile.
+    function _unbind(bytes32 id, LedgerView memory ledger) internal {
+        Binding memory bound = binding[id];
+        uint256 spent = ledger.paid - bound.spent;
+        uint256 taken = ledger.compensated + ledger.burned;
+        uint256 lost_ = taken > bound.lost ? taken - bound.lost : 0;
+        if (bound.client > spent) shouldBind[book[id].client] -= bound.client - spent;
+        if (bound.provider > lost_) shouldBind[book[id].provider] -= bound.provider - lost_;
     }
 
     function _seen(bytes32 id, uint32 provider, uint32 judged) private view returns (Books.Seen memory) {
