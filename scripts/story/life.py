@@ -114,6 +114,10 @@ class Story:
         await self.proves(2, NEW)
         await self.settle()
         await self.tell("three more missed: penalised, 5, 10 and 20 % of the collateral", "Penalised")
+        await self.bob.chain.appeal(self.id, 0, "the provider's line was cut by works in the street")
+        await self.tell("appealed: the heavy penalty waits", "Appealed")
+        await network.operator.decide(self.id, 0, cancelled=True)
+        await self.tell("decided: it goes back to the collateral", "Concluded")
         await self.end(terms.end_epoch)
 
     async def end(self, end_epoch: int) -> None:

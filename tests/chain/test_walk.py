@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = ("opened", "revised", "proven", "revised", "one epoch missed", "three more missed", "ended", "withdrawn")
+CHAPTERS = (
+    "opened",
+    "revised",
+    "proven",
+    "revised",
+    "one epoch missed",
+    "three more missed",
+    "appealed",
+    "decided",
+    "ended",
+    "withdrawn",
+)
 
 
 @pytest.mark.devnet
@@ -26,6 +37,6 @@ def test_one_agreement_from_its_opening_to_the_withdrawal() -> None:
     for amounts in (
         "escrow 2.929710  collateral 10.000000",
         "toClient 0.213633  burned 0.286367",
-        "toProvider 6.500000",
+        "toProvider 8.500000",
     ):
         assert amounts in done.stdout

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Revision, Terms} from "peerage/types/Types.sol";
+import {StateTable} from "peerage/libraries/StateTable.sol";
+import {AgreementState, Revision, Terms} from "peerage/types/Types.sol";
 import {Books} from "./Books.sol";
 import {Stage} from "./Stage.sol";
 
 /// @notice What clients do, honest and not. Both sides always sign: what the contracts refuse, signatures do not buy.
 abstract contract Clients is Stage {
     using Books for Books.Book;
+    using StateTable for AgreementState;
 
     Revision private _lastRevision;
 
@@ -44,8 +46,8 @@ abstract contract Clients is Stage {
 
     /// @dev Without an announcement, or with one: exactly what was announced goes, when it may.
     function shrink(uint8 which, uint16 leaves) external act {
-        if (ids.length == 0) return;
-        bytes32 id = _any(which);
+        bytes32 id = _withRemoval(which);
+        if (id == 0) return;
         Books.Book storage kept = book[id];
         // Mostly what was announced: other numbers are always refused.
         uint64 gone = leaves % 4 != 0 ? kept.removal : leaves % MAX_LEAVES;
@@ -128,6 +130,15 @@ abstract contract Clients is Stage {
             require(wanted > owned, "could not withdraw its own");
             _refused(reason);
         }
+    }
+
+    /// @dev One in force whose client has announced a removal.
+    function _withRemoval(uint8 which) private view returns (bytes32) {
+        for (uint256 i = 0; i < ids.length; ++i) {
+            bytes32 id = ids[(which + i) % ids.length];
+            if (book[id].removal != 0 && seen[id].live()) return id;
+        }
+        return 0;
     }
 
     function _revise(bytes32 id, Revision memory revision) private returns (bool done) {
