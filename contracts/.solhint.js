@@ -4,6 +4,8 @@ module.exports = {
   rules: {
     'compiler-version': ['error', '^0.8.24'],
     'duplicated-imports': 'error',
+    // One loop over a proof's bytes, which is in assembly, is the longest.
+    'function-max-lines': ['warn', 80],
     'func-visibility': ['error', { ignoreConstructors: true }],
     'interface-starts-with-i': 'error',
     'no-unused-vars': 'error',

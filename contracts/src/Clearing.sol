@@ -3,7 +3,6 @@ pragma solidity ^0.8.24;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {Accounts} from "./base/Accounts.sol";
 import {Dockets} from "./base/Dockets.sol";
 import {Peered} from "./base/Peered.sol";
 import {Bill, IAgreements, Run} from "./interfaces/IAgreements.sol";

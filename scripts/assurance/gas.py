@@ -43,6 +43,7 @@ def measure(hardfork: str) -> Figures:
         proofs(ledger, members, held)
         settlements(ledger, members, held)
         revisions(ledger, members, held)
+        troubles(ledger, members, held[1])
         money(ledger, clients[0])
         figures["per agreement and epoch"] = (
             figures["proof, of a batch of 10"]
@@ -105,6 +106,18 @@ def revisions(ledger: Ledger, members: list[Member], held: list[Agreement]) -> N
     held[0].revise(held[0].leaves - removed, as_="revise, with a removal")
 
 
+def troubles(ledger: Ledger, members: list[Member], agreement: Agreement) -> None:
+    """What is done when something is wrong, on an agreement whose provider proves all the same."""
+    client, provider = agreement.client.node, agreement.provider.node
+    ledger.to_epoch(ledger.epoch + 1)
+    everyone_beats(ledger, members)
+    ledger.write(provider, "Members", "declareMaintenance", ledger.epoch + 40, ledger.epoch + 44, as_="maintenance")
+    ledger.write(client, "Demands", "demand", agreement.id, [7, 500_000], as_="demand of two leaves")
+    ledger.write(provider, "Demands", "answer", 1, agreement.opened(7, 500_000), as_="answer of two leaves")
+    ledger.write(provider, "Proofs", "reportLoss", agreement.id, 1000, 64, as_="report of a loss")
+    ledger.write(provider, "Proofs", "reportRestored", agreement.id, as_="report of a restoration")
+
+
 def money(ledger: Ledger, member: Member) -> None:
     ledger.write(member.account, "Clearing", "withdraw", CREDIT, member.account, as_="withdraw")
     ledger.write(member.node, "Anchors", "anchor", 0, 1, b"\x22" * 32, as_="anchor, the first")
@@ -126,6 +139,11 @@ ROWS: tuple[tuple[str, int], ...] = (
     ("revise, the first", 0),
     ("revise, with a removal", 0),
     ("announce a removal", 0),
+    ("demand of two leaves", 0),
+    ("answer of two leaves", 0),
+    ("report of a loss", 0),
+    ("report of a restoration", 0),
+    ("maintenance", 0),
     ("anchor", 0),
     ("anchor, the first", 0),
     ("deposit", 0),

@@ -291,6 +291,10 @@ class Agreement:
             raise RuntimeError("nothing is due")
         return {"agreement": self.id, "proof": proof_of([self._sample(index, leaves) for index in indices])}
 
+    def opened(self, *indices: int) -> bytes:
+        """A proof of these leaves, ascending."""
+        return proof_of([self._sample(index, self.leaves) for index in indices])
+
     def _sample(self, index: int, leaves: int) -> Sample:
         path: list[tuple[bytes, int, bool]] = []
         while leaves > 1:

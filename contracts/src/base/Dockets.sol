@@ -2,11 +2,10 @@
 pragma solidity ^0.8.24;
 
 import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Bill, IAgreements} from "../interfaces/IAgreements.sol";
+import {Bill} from "../interfaces/IAgreements.sol";
 import {Docket, DocketState, IDockets} from "../interfaces/IDockets.sol";
 import {Kinds} from "../libraries/Kinds.sol";
-import {Rules} from "../libraries/RuleSet.sol";
-import {Ledger, Record, Settlement} from "../libraries/Settlement.sol";
+import {Ledger, Record} from "../libraries/Settlement.sol";
 import {StateTable} from "../libraries/StateTable.sol";
 import {AgreementState} from "../types/Types.sol";
 import {Accounts} from "./Accounts.sol";

@@ -58,12 +58,6 @@ abstract contract Peered is IPeered {
         if (member == 0) revert NotAMember(msg.sender);
     }
 
-    /// @dev That a member may make new promises: offer, open, prolong, enlarge.
-    function _requirePromiser(uint32 member) internal view {
-        MemberStatus status = _members().statusOf(member);
-        if (!status.promises()) revert StatusForbids(member, status);
-    }
-
     /// @dev That a member may change what it stores: revise, anchor, announce a removal.
     function _requireWriter(uint32 member) internal view {
         MemberStatus status = _members().statusOf(member);

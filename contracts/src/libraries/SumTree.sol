@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+// solhint reads no assembly, where it is used.
+// solhint-disable-next-line no-unused-import
 import {LEAF_SIZE} from "../types/Types.sol";
 
 /// @notice Merkle sum tree over SHA-256: a leaf is SHA-256(0x00 || its bytes) with count 1, a node
