@@ -20,7 +20,9 @@ from eth_hash.auto import keccak
 from peerage_chain.errors import ContractsMissing, Reverted
 from peerage_chain.typed import checksum_address
 
-CONTRACTS = ("Directory", "Credit", "Members", "Beacon", "Agreements", "Proofs", "Clearing", "Anchors", "Demands")
+CONTRACTS = (
+    "Directory", "Council", "Credit", "Members", "Beacon", "Agreements", "Proofs", "Clearing", "Anchors", "Demands",
+)  # fmt: skip
 
 ERROR_SELECTOR = keccak(b"Error(string)")[:4]
 PANIC_SELECTOR = keccak(b"Panic(uint256)")[:4]

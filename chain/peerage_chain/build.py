@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 SOLC_VERSION = "0.8.37"
-CONTRACTS = ("Directory", "Credit", "Members", "Beacon", "Agreements", "Proofs", "Clearing", "Anchors", "Demands")
+CONTRACTS = (
+    "Directory", "Council", "Credit", "Members", "Beacon", "Agreements", "Proofs", "Clearing", "Anchors", "Demands",
+)  # fmt: skip
 ARTIFACTS = Path(__file__).parent / "artifacts"
 ROOT = Path(__file__).parents[2]
 SETTINGS: Mapping[str, Any] = {

@@ -10,6 +10,7 @@ from typing import Any
 
 from peerage_chain.abi import artifact
 from peerage_chain.contracts import Contracts, find_chain, find_contracts, read
+from peerage_chain.council import Call, Council
 from peerage_chain.directory import (
     CREATE2_PROXY,
     DIRECTORY_SALT,
@@ -32,7 +33,8 @@ PROXY_TRANSACTION = (
 )
 """The CREATE2 proxy's well-known deployment: signed for all chains at once by a key that nobody holds."""
 
-ADMIT_GAS = 1_000_000
+ADMITTED_AT_ONCE = 50
+"""Admissions in one proposal: some eight million gas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,16 @@ class Application:
 
 
 class Operator:
-    """The consortium's role, as the holder of the key that deployed. Make it with `connect`, end it with `close`."""
+    """The consortium's role: who deploys, and then a seat of the council. Make it with `connect`, end it with `close`.
+
+    What other seats must approve is proposed, and AwaitsCouncil raised.
+    """
 
     def __init__(self, rpc: Rpc, sender: Sender) -> None:
         self._rpc = rpc
         self._sender = sender
         self._contracts: Contracts | None = None
+        self._council: Council | None = None
 
     @classmethod
     async def connect(
@@ -99,42 +105,83 @@ class Operator:
     async def announce_rules(self, params: Params, tuning: Tuning, from_epoch: int) -> None:
         """Announce the rules of the market from an epoch on, rulesDelay epochs ahead at least. What never changes in
         `params` and `tuning` is passed over. Refused as RulesTooSoon, RulesPending, BadRule."""
-        directory = default_directory()
-        await self._send("Directory", directory, "announceRules", _params_values(params, tuning), from_epoch)
+        await self._act(
+            [_call("Directory", default_directory(), "announceRules", _params_values(params, tuning), from_epoch)]
+        )
 
     async def cancel_rules(self) -> None:
         """Take back announced rules that are not in force yet. Refused as NoRulesPending."""
-        await self._send("Directory", default_directory(), "cancelRules")
+        await self._act([_call("Directory", default_directory(), "cancelRules")])
 
     # --- deployment ---
 
-    async def deploy(self, params: Params, tuning: Tuning | None = None) -> Contracts:
-        """Put every contract in its place and list it in the Directory; leaves what is there already.
+    async def deploy(
+        self, params: Params, tuning: Tuning | None = None, seats: Sequence[str] = (), threshold: int = 1
+    ) -> Contracts:
+        """Put every contract in its place, list it in the Directory, and hand all over to a council of these seats
+        (this operator's key alone by default); leaves what is there already.
 
         params.genesis_time_s 0 means now; samples 0 the default. The parameters are set once: on a configured network
-        they are not compared. Raises ContractsMissing if someone else owns this chain's Directory.
+        they are not compared. Raises ContractsMissing if someone else owns this chain's Directory; AwaitsCouncil when
+        the seats must approve what is left to do: to accept the Directory, or to list other contracts.
         """
         await self._ensure_proxy()
         directory = default_directory()
         await self._create(DIRECTORY_SALT, artifact("Directory").creation(), directory)
         owner = await read(self._rpc, "Directory", directory, "owner")
-        if owner != self.address:
+        governed = owner != self.address
+        if governed and self.address not in await self._seats_of(owner):
             raise ContractsMissing(f"the directory at {directory} belongs to {owner}, not to this operator's key")
         try:
             await read(self._rpc, "Directory", directory, "params")
         except Reverted:
             await self._send("Directory", directory, "configure", _params_values(params, tuning or Tuning()))
-        await asyncio.gather(*(self._place(kind, directory) for kind in KINDS))
+        placed = await asyncio.gather(*(self._place(kind, directory) for kind in KINDS))
+        listings = [call for call in placed if call is not None]
+        if governed:
+            if listings:
+                await self._act(listings)
+        else:
+            await asyncio.gather(*(self._sender.send(*call) for call in listings))
+            await self._hand_over(directory, seats or (self.address,), threshold)
         self._contracts = await find_contracts(self._rpc, directory)
         return self._contracts
 
-    async def _place(self, kind: str, directory: str) -> None:
+    async def _place(self, kind: str, directory: str) -> Call | None:
+        """Deploy a contract; the call that lists it, unless it is listed already."""
         creation = artifact(kind).creation(directory)
         salt = kind_of(f"peerage.{kind.lower()}.v1")
         address = create2_address(salt, creation)
         await self._create(salt, creation, address)
-        if await read(self._rpc, "Directory", directory, "get", kind_of(kind)) != address:
-            await self._send("Directory", directory, "set", kind_of(kind), address)
+        if await read(self._rpc, "Directory", directory, "get", kind_of(kind)) == address:
+            return None
+        return _call("Directory", directory, "set", kind_of(kind), address)
+
+    async def _hand_over(self, directory: str, seats: Sequence[str], threshold: int) -> None:
+        """Make a council the Directory's owner, Members' operator and Credit's minter, in place of this key."""
+        creation = artifact("Council").creation(directory, list(seats), threshold)
+        salt = kind_of("peerage.council.v1")
+        address = create2_address(salt, creation)
+        await self._create(salt, creation, address)
+        for kind, role in (("Members", "OPERATOR_ROLE"), ("Credit", "MINTER_ROLE")):
+            at = await read(self._rpc, "Directory", directory, "get", kind_of(kind))
+            roles = [await read(self._rpc, kind, at, name) for name in (role, "DEFAULT_ADMIN_ROLE")]
+            if not await read(self._rpc, kind, at, "hasRole", roles[1], self.address):
+                continue
+            # To give first and the administration last, so that whatever interrupts this, it can be run again.
+            for method, who in (("grantRole", address), ("renounceRole", self.address)):
+                for granted in roles:
+                    await self._send(kind, at, method, granted, who)
+        await self._send("Directory", directory, "transferOwnership", address)
+        acceptance = [_call("Directory", directory, "acceptOwnership")]
+        if self.address in seats:
+            await Council(self._rpc, address, self._sender).act(acceptance)
+
+    async def _seats_of(self, owner: str) -> tuple[str, ...]:
+        try:
+            return await Council(self._rpc, owner).seats()
+        except (Reverted, ContractsMissing):
+            return ()
 
     async def _create(self, salt: bytes, creation: bytes, address: str) -> None:
         if await self._has_code(address):
@@ -169,25 +216,17 @@ class Operator:
         return (await self.admit_many([Application(account, legal_entity, jurisdiction, name)]))[0]
 
     async def admit_many(self, applications: Sequence[Application]) -> list[MemberId]:
-        """Admit members side by side; new ones are numbered in the order given."""
+        """Admit members; new ones are numbered in the order given."""
         contracts = await self._deployed()
         known = await self._ids(contracts, applications)
-        await asyncio.gather(
-            *(
-                self._send(
-                    "Members",
-                    contracts.addresses["Members"],
-                    "admit",
-                    a.account,
-                    a.legal_entity,
-                    _jurisdiction(a.jurisdiction),
-                    a.name,
-                    gas=ADMIT_GAS,
-                )
-                for a, id in zip(applications, known, strict=True)
-                if id == 0
-            )
-        )
+        members = contracts.addresses["Members"]
+        calls = [
+            _call("Members", members, "admit", a.account, a.legal_entity, _jurisdiction(a.jurisdiction), a.name)
+            for a, id in zip(applications, known, strict=True)
+            if id == 0
+        ]
+        for first in range(0, len(calls), ADMITTED_AT_ONCE):
+            await self._act(calls[first : first + ADMITTED_AT_ONCE])
         return [MemberId(id) for id in await self._ids(contracts, applications)]
 
     async def _ids(self, contracts: Contracts, applications: Sequence[Application]) -> list[int]:
@@ -196,19 +235,19 @@ class Operator:
     async def suspend(self, member: MemberId) -> None:
         """End a member's writes and new agreements. Refused as WrongStatus if it is suspended already."""
         contracts = await self._deployed()
-        await self._send("Members", contracts.addresses["Members"], "suspend", member)
+        await self._act([_call("Members", contracts.addresses["Members"], "suspend", member)])
 
     async def reinstate(self, member: MemberId) -> None:
         """Take a suspension back. Refused as WrongStatus if there is none."""
         contracts = await self._deployed()
-        await self._send("Members", contracts.addresses["Members"], "reinstate", member)
+        await self._act([_call("Members", contracts.addresses["Members"], "reinstate", member)])
 
     # --- appeals ---
 
     async def decide(self, id: AgreementId, number: int, cancelled: bool) -> None:
         """Cancel an appealed penalty or let it stand, at once. Refused as DecisionTooLate, WrongDocketState."""
         contracts = await self._deployed()
-        await self._send("Clearing", contracts.addresses["Clearing"], "decide", id, number, cancelled)
+        await self._act([_call("Clearing", contracts.addresses["Clearing"], "decide", id, number, cancelled)])
 
     # --- credits ---
 
@@ -221,10 +260,8 @@ class Operator:
         contracts = await self._deployed()
         credit, clearing = contracts.addresses["Credit"], contracts.addresses["Clearing"]
         total = sum(amounts.values())
-        await asyncio.gather(
-            self._send("Credit", credit, "mint", self.address, total),
-            self._send("Credit", credit, "approve", clearing, total),
-        )
+        await self._act([_call("Credit", credit, "mint", self.address, total)])
+        await self._send("Credit", credit, "approve", clearing, total)
         await asyncio.gather(
             *(self._send("Clearing", clearing, "depositFor", member, amount) for member, amount in amounts.items())
         )
@@ -236,15 +273,24 @@ class Operator:
             self._contracts = await find_contracts(self._rpc)
         return self._contracts
 
-    async def _send(self, contract: str, address: str, method: str, *arguments: Any, gas: int | None = None) -> None:
-        data = artifact(contract).methods[method].encode(*arguments)
-        await self._sender.send(address, data, gas=gas)
+    async def _act(self, calls: Sequence[Call]) -> None:
+        """Let the council make these calls."""
+        if self._council is None:
+            self._council = await Council.find(self._rpc, self._sender)
+        await self._council.act(calls)
+
+    async def _send(self, contract: str, address: str, method: str, *arguments: Any) -> None:
+        await self._sender.send(*_call(contract, address, method, *arguments))
 
 
 _NO_PROXY = (
     f"the chain lacks the CREATE2 proxy {CREATE2_PROXY} and it could not be deployed: put it into the genesis file, "
     f"or fund {PROXY_SIGNER} with 0.01 of the chain's coin"
 )
+
+
+def _call(contract: str, address: str, method: str, *arguments: Any) -> Call:
+    return address, artifact(contract).methods[method].encode(*arguments)
 
 
 def _jurisdiction(code: str) -> bytes:

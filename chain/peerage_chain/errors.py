@@ -29,6 +29,16 @@ class ChainRefused(ChainFault):
     """The chain's endpoint refused a request for its own reasons (not a contract's); its words are in the message."""
 
 
+class AwaitsCouncil(ChainFault):
+    """Proposed to the council and recorded there, but not carried out yet. proposal: its id, 32 bytes."""
+
+    def __init__(self, proposal: bytes, waiting: bool) -> None:
+        self.proposal = proposal
+        self.waiting = waiting
+        reason = "its delay runs: execute it when it is over" if waiting else "other seats must approve it"
+        super().__init__(f"the council's proposal 0x{proposal.hex()} is recorded; {reason}")
+
+
 class AnvilMissing(ChainFault):
     """The program `anvil` was not found or did not start."""
 

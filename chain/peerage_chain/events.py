@@ -35,24 +35,25 @@ async def read_events(
     """The wanted events (contract -> names) of every contract that the Directory has ever listed, oldest first."""
     kinds = {contracts.addresses["Directory"]: "Directory"}
     listed = {"Directory": ("ContractSet",)}
-    async for record in _read(contracts, kinds.copy(), listed, 0, last_block):
+    async for record in read_at(contracts, kinds.copy(), listed, 0, last_block):
         name = _KIND_NAMES.get(record.fields["kind"])
         if name is not None:
             kinds[record.fields["current"]] = name
-    async for record in _read(contracts, kinds, wanted, first_block, last_block):
+    async for record in read_at(contracts, kinds, wanted, first_block, last_block):
         yield record
 
 
 _KIND_NAMES = {kind_of(name): name for name in KINDS}
 
 
-async def _read(
+async def read_at(
     contracts: Contracts,
     kinds: Mapping[str, str],
     wanted: Mapping[str, Sequence[str]],
     first_block: int,
     last_block: int,
 ) -> AsyncIterator[Record]:
+    """The wanted events of the contracts at these addresses (address -> contract), oldest first."""
     events: dict[tuple[str, bytes], Event] = {}
     for contract, names in wanted.items():
         for name in names:
