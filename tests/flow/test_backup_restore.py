@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.flow.network import network
@@ -21,8 +22,9 @@ from peerage.flow.health import health_of
 from peerage.flow.publish import record
 from peerage.flow.repair import repair
 from peerage.flow.restore import restore
+from peerage.flow.room import Room
 from peerage.flow.watch import watch
-from peerage.model import PackKind
+from peerage.model import MIB, PackId, PackKind
 
 
 @pytest.fixture(autouse=True)
@@ -312,6 +314,31 @@ async def test_one_missed_proof_of_a_sound_provider_moves_nothing(tmp_path: Path
         ledger.due = {(some, 12)}
         await watch(context)
         assert await repair(context, silent) == 0
+
+
+async def test_providers_that_all_missed_their_last_proof_are_used_as_a_last_resort(tmp_path: Path) -> None:
+    source, events = make_tree(tmp_path / "source"), list[dict[str, Any]]()
+    with network(tmp_path) as (context, ledger, _):
+        await backup(context, [os.fsencode(source)], silent)
+        ledger.epoch, ledger.due = 13, {(id, 12) for id in ledger.agreements}
+        await watch(context)
+        (source / "new").write_bytes(os.urandom(100_000))
+        await backup(context, [os.fsencode(source)], events.append)
+    warned = [e["message"] for e in events if e["event"] == "warning"]
+    assert any("missed their last proof: using them" in message for message in warned), warned
+
+
+async def test_a_provider_that_missed_its_last_proof_gets_nothing_while_the_others_suffice(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, _):
+        await backup(context, [os.fsencode(source)], silent)
+        some = next(iter(ledger.agreements))
+        ledger.epoch, ledger.due = 13, {(some, 12)}
+        await watch(context)
+        room = Room(context, silent)
+        await room.open(MIB)
+        slots = await room.assign(PackId(bytes(32)), MIB)
+        assert ledger.agreements[some].terms.provider not in {slot.provider for slot in slots.values()}
 
 
 async def test_an_unreadable_file_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ class Room:
     """Capacity under the member's live agreements, reserved as shards are assigned.
 
     `expect(n)` says how many bytes (after coding) are still to come, so that new agreements are sized well.
-    Providers that failed in this run, or whose last proof is missing, get nothing new (`avoid`).
+    Providers that failed in this run get nothing new (`avoid`). Those whose last proof is missing get something only
+    when no stripe could commit without them: a chain or a machine that was slow makes everybody miss a proof.
     """
 
     def __init__(self, context: NodeContext, report: Report) -> None:
@@ -41,6 +42,7 @@ class Room:
         self._slots: list[Slot] = []
         self._members: dict[MemberId, MemberInfo] = {}
         self._avoid: set[MemberId] = set()
+        self._doubted: set[MemberId] = set()
         self._filled: set[MemberId] = set()
         self._lock = asyncio.Lock()
         self._expected = 0
@@ -69,7 +71,7 @@ class Room:
         for slot in self._slots:
             last = context.catalogue.checks(slot.agreement, 1)
             if last and not last[0].proven:
-                self._avoid.add(slot.provider)
+                self._doubted.add(slot.provider)
         async with self._lock:
             await self._ensure(MIB, least)
 
@@ -92,7 +94,7 @@ class Room:
         """The largest free stretch at each usable member, bytes."""
         free: dict[MemberId, int] = {}
         for slot in self._slots:
-            if slot.provider not in self._avoid:
+            if slot.provider not in self._avoid | self._doubted:
                 free[slot.provider] = max(free.get(slot.provider, 0), slot.free - HEAD_RESERVE)
         return free
 
@@ -105,7 +107,8 @@ class Room:
         needed = self.code.n if wanted is None else wanted
         if len(usable - set(without)) >= needed:
             return
-        others = [i for m, i in self._members.items() if m not in usable and m not in self._avoid and m not in without]
+        left_out = usable | self._avoid | self._doubted | set(without)
+        others = [info for m, info in self._members.items() if m not in left_out]
         share = self._expected * 5 // 4 // max(1, len(others) + len(usable))
         capacity = max(MIN_CAPACITY, share + HEAD_RESERVE + shard_length)
         results = await asyncio.gather(
@@ -126,6 +129,11 @@ class Room:
                 self._slots.append(Slot(result.id, info.id, result.capacity))
         usable = {m for m, free in self._free().items() if free >= shard_length} - set(without)
         least = commit_threshold(self.code) if wanted is None else wanted
+        if len(usable) < least and self._doubted:
+            missed = ", ".join(str(m) for m in sorted(self._doubted))
+            warn(self._report, f"too few providers without members {missed}, who missed their last proof: using them")
+            self._doubted.clear()
+            usable = {m for m, free in self._free().items() if free >= shard_length} - set(without)
         if least <= len(usable) < needed and not self._said_degraded:
             self._said_degraded = True
             warn(self._report, f"{len(usable)} of {needed} providers can take a shard: stripes start out degraded")
