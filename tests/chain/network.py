@@ -150,9 +150,11 @@ class Network:
     async def all_beat(self, *silent: Player) -> None:
         await asyncio.gather(*(player.beat() for player in self.players if player not in silent))
 
-    async def join(self, *names: str) -> list[Player]:
-        """Admit members and let their nodes enrol, commit and offer."""
+    async def join(self, *names: str, account_key: bytes | None = None) -> list[Player]:
+        """Admit members and let their nodes enrol, commit and offer. account_key: of the first one."""
         keys = [secrets.token_bytes(32) for _ in names]
+        if account_key is not None:
+            keys[0] = account_key
         ids = await self.operator.admit_many(
             [
                 Application(address_of(key), hashlib.sha256(name.encode()).digest(), "FR", name)

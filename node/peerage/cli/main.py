@@ -36,6 +36,7 @@ VERBS = {
     "recover": "peerage.cli.recover:recover",
     "status": "peerage.cli.status:status",
     "risk": "peerage.cli.risk:risk",
+    "account": "peerage.cli.account:account",
     "prune": "peerage.cli.prune:prune",
     "check": "peerage.cli.check:check",
     "rebuild": "peerage.cli.rebuild:rebuild",

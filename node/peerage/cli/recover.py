@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,14 +21,13 @@ from peerage.cli.progress import Events
 from peerage.cli.render import fields
 from peerage.cli.restore import empty_target, show_restored, source_paths
 from peerage.cli.session import Verb, session_of
+from peerage.cli.words import owner_of, words_option
 from peerage.errors import UserError
 
 if TYPE_CHECKING:
     from peerage.flow.enrol import Network, NodeSettings
-    from peerage.keys.sheet import Sheet
     from peerage_chain.types import MemberInfo
 
-WORDS_FILE_LIMIT = 64 * 1024  # bytes; a sheet has two thousand
 WORKERS = 4
 ANYWHERE = "0.0.0.0"  # noqa: S104 - peers are on other machines
 DEFAULT_PORT = 7420
@@ -37,7 +35,7 @@ DEFAULT_PORT = 7420
 
 @click.command(cls=Verb)
 @click.argument("snapshot", default="latest")
-@click.option("--words-file", required=True, metavar="FILE", help="The sheet as text, or 24 or 30 words; - is stdin.")
+@words_option
 @optional_rpc_option
 @directory_option
 @click.option("--target", required=True, type=click.Path(path_type=Path), help="An empty or absent directory.")
@@ -68,51 +66,25 @@ def recover(
     session = session_of(ctx)
     home, where = session.home, empty_target(target)
     _check_home(home)
-    text = _read_words(words_file)
-    from peerage.keys.parity import repair
-    from peerage.keys.sheet import parse_sheet
-
-    sheet = parse_sheet(text)
-    rpc = rpc or next(iter(sheet.rpc), None)
-    if not rpc:
-        raise UserError("the words file names no chain: give its URL with --rpc")
-    repaired = repair([*sheet.words, *sheet.parity])
-    network, member = asyncio.run(_find_member(repaired.words, rpc, directory, sheet))
+    owner = owner_of(words_file, rpc, directory)
     passphrase = new_passphrase()
-    settings = _settings(member, listen, endpoint, name)
+    settings = _settings(owner.member, listen, endpoint, name)
     with Events() as events:
-        for position, given, _ in repaired.repaired:
+        for position, given, _ in owner.repaired:
             events.show({"event": "note", "message": f"word {position} was repaired (given: {given or 'missing'})"})
         result = _recover(
-            repaired.words, network, home, passphrase, settings, where, snapshot, source_paths(include), events.show
+            owner.words, owner.network, home, passphrase, settings, where, snapshot, source_paths(include), events.show
         )
     restored = result.pop("restore")
     shown = {
         **restored,
         **result,
-        "repaired_words": [{"position": p, "given": given, "used": used} for p, given, used in repaired.repaired],
-        "account": member.account,
+        "repaired_words": [{"position": p, "given": given, "used": used} for p, given, used in owner.repaired],
+        "account": owner.member.account,
         "home": str(home),
     }
     session.result(shown, _show)
     return exit_code_of(shown)
-
-
-def _read_words(file: str) -> str:
-    try:
-        if file == "-":
-            raw = sys.stdin.buffer.read(WORDS_FILE_LIMIT + 1)
-        else:
-            with Path(file).open("rb") as opened:
-                raw = opened.read(WORDS_FILE_LIMIT + 1)
-    except OSError as error:
-        raise UserError(f"cannot read the words file {file}: {error.strerror}") from None
-    if len(raw) > WORDS_FILE_LIMIT:
-        raise UserError(f"{file} is longer than {WORDS_FILE_LIMIT} bytes: it is not a words file")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise UserError(f"{file} is not UTF-8 text: it is not a words file") from None
 
 
 def _check_home(home: Path) -> None:
@@ -120,31 +92,6 @@ def _check_home(home: Path) -> None:
         raise UserError(f"{home} is a home already: name an empty one with --home, or start it with 'peerage up'")
     if home.exists() and not (home / "version").exists() and (not home.is_dir() or any(home.iterdir())):
         raise UserError(f"{home} is not empty: name an empty home with --home")
-
-
-async def _find_member(
-    words: Sequence[str], rpc: str, directory: str | None, sheet: Sheet
-) -> tuple[Network, MemberInfo]:
-    """The network, checked against the sheet, and the words' member there.
-
-    Raises NotAMember for an account that is none: at the repair's limit words may be repaired wrongly, and only the
-    chain can tell.
-    """
-    from peerage.flow.enrol import Network
-    from peerage.keys.words import account_of
-    from peerage_chain.client import Chain
-    from peerage_chain.errors import NotAMember
-
-    account, _ = account_of(words)
-    where = directory or sheet.directory or None
-    genesis = bytes.fromhex(sheet.genesis.removeprefix("0x")) if sheet.genesis else None
-    async with await Chain.connect(rpc, where, sheet.chain_id, genesis) as chain:
-        member = await chain.member_by_account(account)
-        if member is None:
-            raise NotAMember(
-                f"the account of these words, {account}, is no member on this chain: check the words and the URL"
-            )
-        return Network(rpc, chain.chain_id, chain.genesis, chain.domain.directory), member
 
 
 def _settings(member: MemberInfo, listen: str, endpoint: str, name: str) -> NodeSettings:
