@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.chain.network import Network, Tree, answer, start
@@ -17,6 +18,7 @@ from peerage_chain.contracts import Contracts
 from peerage_chain.deploy import Tuning
 from peerage_chain.errors import Reverted
 from peerage_chain.history import History, Recorded, read_history
+from peerage_chain.money import audit_money
 from peerage_chain.types import CREDIT, AgreementId, AgreementState, Epoch
 
 TREE = Tree(bytes(range(256)) * 4 * 37)
@@ -142,9 +144,30 @@ async def test_too_many_misses_fail_the_agreement(network: Network) -> None:
     assert (row["state"], row["proofs_missed"], row["verified"]) == ("failed", 6, True)
     assert credits(row["to_client"]) + credits(row["burned"]) == terms.collateral * (5 + 10 + 20 * 3) // 100
     assert (await audit_qos(network.observer))["verified"]
+    money = await audit_money(network.observer)
+    assert money["verified"], money
+    assert credits(money["contested"]) > 0
+    assert credits(money["escrow"]) == credits(money["collateral"]) == 0
     with pytest.raises(Reverted) as caught:
         await network.revise(alice, bob, id, TREE)
     assert caught.value.name == "NotInForce"
+
+
+async def test_attack_tokens_that_went_astray_are_seen(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A contract that held less than it owes would be found: here the answer of the token is the one changed."""
+    alice, bob, *_ = network.players
+    await network.open(alice, bob)
+    money = await audit_money(network.observer)
+    assert (money["verified"], money["sum"], money["tokens"]) == (True, money["total"], money["supply"])
+    assert credits(money["escrow"]) > 0 < credits(money["collateral"])
+    real = Contracts.read_many
+
+    async def short(self: Contracts, calls: Sequence[Any], block: int | None = None) -> list[Any]:
+        answers = await real(self, calls, block)
+        return [a - 1 if c[:2] == ("Credit", "balanceOf") else a for c, a in zip(calls, answers, strict=True)]
+
+    monkeypatch.setattr(Contracts, "read_many", short)
+    assert not (await audit_money(network.observer))["verified"]
 
 
 async def test_void_epochs_hurt_nobody(network: Network) -> None:

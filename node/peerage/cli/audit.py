@@ -1,4 +1,4 @@
-"""`peerage audit members | agreements | qos`: what the chain says, with no key and no home."""
+"""`peerage audit members | agreements | qos | money`: what the chain says, with no key and no home."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from peerage.cli.network import directory_option, rpc_option
-from peerage.cli.render import size, table
+from peerage.cli.render import fields, size, table
 from peerage.cli.session import Verb, VerbGroup, session_of
 
 if TYPE_CHECKING:
@@ -97,6 +97,17 @@ def qos(
 
     report = _read(rpc, directory, lambda chain: audit_qos(chain, member, from_epoch, to_epoch))
     session_of(ctx).result(report, _show_qos)
+
+
+@audit.command(cls=Verb)
+@directory_option
+@rpc_option
+@click.pass_context
+def money(ctx: click.Context, rpc: str, directory: str | None) -> None:
+    """Where every credit is, added up one by one and compared with the tokens that the contract holds."""
+    from peerage_chain.money import audit_money
+
+    session_of(ctx).result(_read(rpc, directory, audit_money), _show_money)
 
 
 def _read(rpc: str, directory: str | None, read: Callable[[Chain], Coroutine[Any, Any, T]]) -> T:
@@ -189,6 +200,14 @@ def _show_qos(report: Mapping[str, Any]) -> None:
         ],
     )
     _show_misses([miss for m in report["members"] for miss in m["misses"]])
+
+
+def _show_money(report: Mapping[str, Any]) -> None:
+    fields((name, report[name]) for name in ("accounts", "escrow", "collateral", "contested", "demands"))
+    verdict = "equal, to the last unit" if report["verified"] else "NOT EQUAL"
+    click.echo(
+        f"sum {report['sum']}, owed {report['total']}, held {report['tokens']}: {verdict}; block {report['block']}"
+    )
 
 
 def _show_misses(misses: list[Mapping[str, Any]]) -> None:
