@@ -7,6 +7,7 @@ import random
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from tests.flow.network import network
 from tests.trees.compare import difference
 
+from peerage.deal.policy import Policy
 from peerage.errors import TooFewProviders, TooFewShards, UserError
 from peerage.flow import fetch
 from peerage.flow.backup import backup
@@ -24,7 +26,7 @@ from peerage.flow.repair import repair
 from peerage.flow.restore import restore
 from peerage.flow.room import Room
 from peerage.flow.watch import watch
-from peerage.model import MIB, PackId, PackKind
+from peerage.model import MIB, Code, PackId, PackKind
 
 
 @pytest.fixture(autouse=True)
@@ -220,12 +222,41 @@ async def test_a_provider_whose_agreement_is_full_gets_another_one(tmp_path: Pat
 
 async def test_too_few_providers_is_said_before_anything_is_sent(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "source")
+    policy = Policy().set("take.code", "4+2")
     with network(tmp_path) as (context, _, peers):
         for id in range(2, 6):
             peers.shelves[id].down = True
         with pytest.raises(TooFewProviders, match="4 providers"):
-            await backup(context, [os.fsencode(source)], silent)
+            await backup(replace(context, policy=lambda: policy), [os.fsencode(source)], silent)
         assert peers.puts == 0
+
+
+async def test_with_too_few_providers_for_the_usual_code_stripes_are_smaller(tmp_path: Path) -> None:
+    source, events = make_tree(tmp_path / "source"), list[dict[str, Any]]()
+    with network(tmp_path) as (context, _, peers):
+        for id in range(2, 6):
+            peers.shelves[id].down = True
+        await backup(context, [os.fsencode(source)], events.append)
+        warned = [e["message"] for e in events if e["event"] == "warning"]
+        assert any("new stripes are 2+2, not 4+2" in message for message in warned), warned
+        assert {code for _, code, _ in context.catalogue.stripes()} == {Code(2, 2)}
+        peers.shelves[6].down = peers.shelves[9].down = True
+        await restore(context, "latest", tmp_path / "back", [], silent)
+        same(source, tmp_path / "back" / "source")
+
+
+async def test_when_providers_go_away_in_the_middle_the_rest_is_stored_in_smaller_stripes(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for i in range(30):
+        (source / f"{i}.bin").write_bytes(random.Random(i).randbytes(3 << 20))
+    with network(tmp_path) as (context, _, peers):
+        for id in range(2, 6):
+            peers.shelves[id].fail_after = 1
+        await backup(context, [os.fsencode(source)], silent)
+        assert Code(2, 2) in {code for _, code, _ in context.catalogue.stripes()}
+        await restore(context, "latest", tmp_path / "back", [], silent)
+        same(source, tmp_path / "back" / "source")
 
 
 async def test_with_one_provider_short_stripes_start_degraded_and_repair_pays_the_debt(tmp_path: Path) -> None:
@@ -337,7 +368,7 @@ async def test_a_provider_that_missed_its_last_proof_gets_nothing_while_the_othe
         await watch(context)
         room = Room(context, silent)
         await room.open(MIB)
-        slots = await room.assign(PackId(bytes(32)), MIB)
+        slots = await room.assign(PackId(bytes(32)), MIB, room.code)
         assert ledger.agreements[some].terms.provider not in {slot.provider for slot in slots.values()}
 
 

@@ -11,7 +11,7 @@ from peerage.errors import PeerError, TooFewProviders
 from peerage.flow.agree import agree
 from peerage.flow.context import NodeContext, Report, warn
 from peerage.model import MIB, AgreementId, Code, MemberId, PackId
-from peerage.place import Candidate, code_for, commit_threshold, place
+from peerage.place import Candidate, code_for, commit_threshold, place, smaller_code
 from peerage_chain.errors import ChainUnavailable
 from peerage_chain.types import MemberInfo
 
@@ -73,11 +73,28 @@ class Room:
             if last and not last[0].proven:
                 self._doubted.add(slot.provider)
         async with self._lock:
-            await self._ensure(MIB, least)
+            while True:
+                try:
+                    return await self._ensure(MIB, least)
+                except TooFewProviders:
+                    if least is not None or not self.step_down(MIB):
+                        raise
 
     def expect(self, n_bytes: int) -> None:
         """So many more bytes are about to come, before coding."""
         self._expected = n_bytes * self.code.n // self.code.k
+
+    def step_down(self, shard_length: int) -> bool:
+        """Go on with a smaller code, for as many providers as can take such a shard; False when the policy names the
+        code, or there are too few for any. A backup with a smaller margin is better than none, and says so.
+        """
+        usable = sum(free >= shard_length for free in self._free().values())
+        smaller = smaller_code(self.code, usable)
+        if smaller is None or self._context.policy().take.wanted_code() is not None:
+            return False
+        warn(self._report, f"{usable} providers can take a shard: new stripes are {smaller}, not {self.code}, for now")
+        self.code = smaller
+        return True
 
     def avoid(self, member: MemberId) -> None:
         """Give this member nothing more in this run."""
@@ -146,13 +163,13 @@ class Room:
                 f" wait until more members are up, or loosen the policy{detail}"
             )
 
-    async def assign(self, pack: PackId, shard_length: int) -> dict[int, Slot]:
+    async def assign(self, pack: PackId, shard_length: int, code: Code) -> dict[int, Slot]:
         """A slot for each shard of a new stripe, or for as many as it needs to commit; the bytes are reserved."""
         async with self._lock:
             await self._ensure(shard_length)
-            least = commit_threshold(self.code)
-            chosen = place(self.code, self._candidates(), shard_length, seed=pack, least=least)
-            self._expected = max(0, self._expected - self.code.n * shard_length)
+            least = commit_threshold(code)
+            chosen = place(code, self._candidates(), shard_length, seed=pack, least=least)
+            self._expected = max(0, self._expected - code.n * shard_length)
             return {index: self._reserve(member, shard_length) for index, member in chosen.shards.items()}
 
     async def replace(

@@ -17,7 +17,7 @@ from peerage.model import (
     ShardLocation,
     ShardRoot,
 )
-from peerage.pack.writer import PackWriter, SealedPack
+from peerage.pack.writer import PackWriter, SealedPack, padded_for
 from peerage.place import commit_threshold
 from peerage.shard.code import coder
 from peerage.shard.tree import object_tree
@@ -44,18 +44,29 @@ class StripeWriter:
         """Store a full pack; returns once enough providers have given receipts and the catalogue knows it.
 
         A provider that fails is replaced by another in the same run. Enough is k + ceil(m/2): what is still missing
-        then is a debt (provider 0 in the record) that repair pays. Raises TooFewProviders.
+        then is a debt (provider 0 in the record) that repair pays. When too few providers are left for the code, the
+        pack is encoded anew by a smaller one, if the policy leaves the code open. Raises TooFewProviders.
         """
         if self._opening is not None:
             await asyncio.shield(self._opening)
         code = self._room.code
         pack: SealedPack = await self._context.in_worker(writer.finish, code)
+        while True:
+            try:
+                return await self._put(pack, code)
+            except TooFewProviders:
+                if self._room.code == code and not self._room.step_down(pack.shard_length):
+                    raise
+                code = self._room.code
+                pack = await self._context.in_worker(padded_for, pack, code)
+
+    async def _put(self, pack: SealedPack, code: Code) -> PackRecord:
         length = pack.shard_length
-        slots = await self._room.assign(pack.id, length)
+        slots = await self._room.assign(pack.id, length, code)
         shards, roots = await self._context.in_worker(encode, pack, code)
         taken: dict[int, MemberId] = {index: slot.provider for index, slot in slots.items()}
         done = await asyncio.gather(
-            *(self._put_shard(pack.id, i, shards[i], roots[i], slot, taken) for i, slot in slots.items())
+            *(self._put_shard(pack.id, code, i, shards[i], roots[i], slot, taken) for i, slot in slots.items())
         )
         stored_at = {i: slot for i, slot in zip(slots, done, strict=True) if slot is not None}
         locations = tuple(_location(i, roots[i], stored_at.get(i)) for i in range(code.n))
@@ -72,7 +83,14 @@ class StripeWriter:
         return record
 
     async def _put_shard(
-        self, pack: PackId, index: int, data: memoryview, root: ShardRoot, slot: Slot, taken: dict[int, MemberId]
+        self,
+        pack: PackId,
+        code: Code,
+        index: int,
+        data: memoryview,
+        root: ShardRoot,
+        slot: Slot,
+        taken: dict[int, MemberId],
     ) -> Slot | None:
         current: Slot | None = slot
         while current is not None:
@@ -87,7 +105,7 @@ class StripeWriter:
                     self._room.avoid(current.provider)
                     self._room.giveback(current, len(data))
                 kept = {i: m for i, m in taken.items() if i != index}
-                current = (await self._room.replace(pack, self._room.code, len(data), kept)).get(index)
+                current = (await self._room.replace(pack, code, len(data), kept)).get(index)
                 if current is not None:
                     taken[index] = current.provider
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from peerage.model import LEAF_SIZE, BlobEntry, BlobKind, ChunkId, Code, PackId, PackKind
 from peerage.pack.layout import (
@@ -93,3 +93,11 @@ class PackWriter:
         self._view = self._view[:0]
         data[self._end : length] = tail
         return SealedPack(self.id, self.kind, self.generation, data, length, each, tuple(self.entries))
+
+
+def padded_for(pack: SealedPack, code: Code) -> SealedPack:
+    """The same pack with the zeros that another code needs; the bytes are copied."""
+    each = shard_length(pack.length, code.k)
+    data = bytearray(each * code.k)
+    data[: pack.length] = pack.data[: pack.length]
+    return replace(pack, data=memoryview(data), shard_length=each)

@@ -1,6 +1,6 @@
 """Which member gets which shard. Pure: candidates, room and a seed in, an assignment out (node/spec/placement.md)."""
 
-from peerage.place.codes import MIN_OTHERS, code_for, commit_threshold
+from peerage.place.codes import MIN_OTHERS, code_for, commit_threshold, smaller_code
 from peerage.place.placement import Candidate, Placement, Relaxed, Spread, place
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "code_for",
     "commit_threshold",
     "place",
+    "smaller_code",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from peerage.errors import TooFewProviders
 from peerage.model import Code
 
-__all__ = ["MIN_OTHERS", "STEPS", "code_for", "commit_threshold"]
+__all__ = ["MIN_OTHERS", "STEPS", "code_for", "commit_threshold", "smaller_code"]
 
 STEPS: tuple[tuple[int, Code], ...] = (
     (2, Code(1, 1)),
@@ -52,6 +52,12 @@ def code_for(others: int, wanted: Code | None = None) -> Code:
             "wait until more have joined, or widen your policy"
         )
     return max((step for step in STEPS if step[0] <= others), key=lambda step: step[0])[1]
+
+
+def smaller_code(code: Code, usable: int) -> Code | None:
+    """The largest code below `code` whose shards so many providers can take, without a spare; None if there is none."""
+    fitting = [step for _, step in STEPS if step.n <= usable and step.n < code.n]
+    return fitting[-1] if fitting else None
 
 
 def commit_threshold(code: Code) -> int:
