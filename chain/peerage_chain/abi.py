@@ -22,6 +22,7 @@ from peerage_chain.typed import checksum_address
 
 CONTRACTS = (
     "Directory", "Council", "Credit", "Members", "Beacon", "Agreements", "Proofs", "Clearing", "Anchors", "Demands",
+    "Quality",
 )  # fmt: skip
 
 ERROR_SELECTOR = keccak(b"Error(string)")[:4]

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from peerage_chain.abi import artifact
-from peerage_chain.codec import offer_values, proof_of
+from peerage_chain.codec import figures_values, offer_values, proof_of
 from peerage_chain.contracts import find_contracts
 from peerage_chain.errors import NotAMember, Reverted
+from peerage_chain.quality import Figures
 from peerage_chain.reads import ChainReads
 from peerage_chain.rpc import Rpc
 from peerage_chain.sender import Mined, Sender
@@ -28,6 +29,7 @@ from peerage_chain.types import (
 )
 
 MAX_CALLDATA_BYTES = 96 * 1024  # engines take no transaction over 128 KiB
+MAX_REPORTED = 32  # probe reports in one transaction
 MAX_SETTLED = 32  # agreements in one settlement
 
 T = TypeVar("T")
@@ -203,6 +205,16 @@ class Chain(ChainReads):
     async def conclude(self, id: AgreementId, number: int) -> None:
         """Let a penalty stand that nobody appealed against, or decided on in time. Refused as StillContested before."""
         await self._write("Clearing", "conclude", id, number)
+
+    async def report_probes(self, epoch: Epoch, probes: Sequence[tuple[MemberId, Figures]]) -> None:
+        """Report what was measured of providers in the epoch before the current one, after this epoch's beat.
+
+        Refused as ReportsClosed, NotDrawn, EntityReported and the like (node/spec/quality.md). A report that is refused
+        does not hold up the others: each is then sent alone, and the first refusal raised at the end.
+        """
+        values = [(provider, figures_values(figures)) for provider, figures in probes]
+        groups = [values[i : i + MAX_REPORTED] for i in range(0, len(values), MAX_REPORTED)]
+        await _side_by_side(groups, lambda group: self._write("Quality", "report", epoch, group))
 
     async def withdraw(self, amount: int, to: str) -> None:
         """Send micro-credits out of the member's account; the sending key must be the account's own."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peerage_chain.judge import Rules
+from peerage_chain.quality import Figures, ProbeReport, QualityRecord
 from peerage_chain.types import (
     AgreementId,
     AgreementInfo,
@@ -148,6 +149,7 @@ _RULES = (
     ("repairEpochs", 80, 16),
     ("appealEpochs", 128, 16),
     ("decideEpochs", 144, 16),
+    ("committee", 192, 8),
 )
 
 
@@ -201,6 +203,24 @@ def demand_of(number: int, raw: Struct) -> Demand:
         deposit=raw["deposit"],
         indices=tuple(raw["indices"]),
     )
+
+
+def figures_of(raw: Struct) -> Figures:
+    return Figures(raw["down"], raw["up"], raw["latency"], raw["availability"])
+
+
+def figures_values(figures: Figures) -> tuple[int, ...]:
+    """The fields of Figures in the contract's order."""
+    return figures.down_kib_s, figures.up_kib_s, figures.latency_ms, figures.availability_percent
+
+
+def quality_record_of(raw: Struct) -> QualityRecord | None:
+    """A median record, or None: it is one of reports."""
+    return QualityRecord(figures_of(raw["figures"]), raw["reports"]) if raw["reports"] else None
+
+
+def probe_report_of(raw: Struct) -> ProbeReport:
+    return ProbeReport(MemberId(raw["member"]), figures_of(raw["figures"]), raw["disputed"])
 
 
 def leaves_in(proof: bytes) -> tuple[bytes, ...]:

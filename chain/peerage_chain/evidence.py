@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from peerage_chain.challenge import challenge_indices, word_and_bit
-from peerage_chain.codec import agreement_of, member_of
+from peerage_chain.codec import agreement_of, member_of, quality_record_of
 from peerage_chain.history import AgreementPast, History, read_history
 from peerage_chain.judge import Verdict
+from peerage_chain.quality import drawn
 from peerage_chain.reads import AGREEMENTS_PAGE, ROSTER_PAGE, SEEDS_KEPT, ChainReads, chain_time
 from peerage_chain.replay import Replay, replay
 from peerage_chain.rpc import RpcError
@@ -29,7 +30,8 @@ class Evidence:
     """Everything that a report is made from, all of one block.
 
     false_epochs: where the contract's verdict or seed is not what the revealed links make. false_agreements: where a
-    view, a challenge, a verdict or an amount does not follow from the events.
+    view, a challenge, a verdict or an amount does not follow from the events. false_records: (provider, epoch) where a
+    probe report was not due, or the contract's record is not the median of the reports.
     """
 
     now: ChainTime
@@ -42,6 +44,7 @@ class Evidence:
     replays: dict[AgreementId, Replay]
     false_epochs: set[int]
     false_agreements: set[AgreementId]
+    false_records: set[tuple[MemberId, int]] = field(default_factory=set)
 
     @property
     def epochs(self) -> range:
@@ -100,6 +103,7 @@ async def read_evidence(chain: ChainReads, from_epoch: int | None = None, to_epo
     await _check_epochs(chain, evidence)
     await _check_proven(chain, evidence)
     await _check_challenges(chain, evidence)
+    await _check_records(chain, evidence)
     return evidence
 
 
@@ -186,6 +190,32 @@ async def _check_challenges(chain: ChainReads, evidence: Evidence) -> None:
         for id, view in zip(ids, views, strict=True):
             if not _challenge_follows(chain, history.agreements[id], proofs, Epoch(epoch), derived[epoch], view):
                 evidence.false_agreements.add(id)
+
+
+async def _check_records(chain: ChainReads, evidence: Evidence) -> None:
+    """Compare every record of quality with the reports, and the reports with the draws that the links make."""
+    history = evidence.history
+    asked = sorted(key for key in history.quality.reports if evidence.first <= key[1] <= evidence.last)
+    views = await chain.contracts.read_many([("Quality", "recordOf", key) for key in asked], evidence.now.block)
+    for key, view in zip(asked, views, strict=True):
+        made = history.quality.record(*key)
+        if not _reports_were_due(history, *key) or not made == quality_record_of(view) == history.quality.told.get(key):
+            evidence.false_records.add(key)
+
+
+def _reports_were_due(history: History, provider: MemberId, epoch: int) -> bool:
+    """Whether every report came from a member that was drawn, one of an entity, and none of the provider's own."""
+    reports, seed = history.quality.reports[provider, epoch], history.seed(epoch)
+    links, active = history.beats.get(epoch + 1, {}), history.active_count(epoch - 1)
+    entities = {history.entities.get(member) for member in (provider, *(r.member for r in reports))}
+    return (
+        seed is not None
+        and len(entities) == len(reports) + 1
+        and all(
+            r.member in links and drawn(seed, links[r.member], provider, active, history.rules_at(epoch).committee)
+            for r in reports
+        )
+    )
 
 
 def _challenge_follows(

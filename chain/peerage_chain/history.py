@@ -10,10 +10,11 @@ from typing import Any
 
 from peerage_chain.acts import Act, Concluded, Contested, DemandPenalty, Exit, Loss, Miss, Settlement, Topped, Traffic
 from peerage_chain.challenge import FREEZE_EPOCHS, seed_of, seed_valid
-from peerage_chain.codec import removal_of, rules_of, rules_of_word, terms_of
+from peerage_chain.codec import figures_of, removal_of, rules_of, rules_of_word, terms_of
 from peerage_chain.contracts import Contracts
 from peerage_chain.events import Record, read_events
 from peerage_chain.judge import Rules
+from peerage_chain.quality import ProbeReport, QualityPast, QualityRecord
 from peerage_chain.types import LIVE_STATES, AgreementId, AgreementState, Epoch, MemberId, Removal, Terms
 
 Fields = Mapping[str, Any]
@@ -99,6 +100,9 @@ class History:
     """Epochs in which a member declared to be in maintenance."""
     reserved: int = 0
     """Micro-credits set aside for demands."""
+    entities: dict[MemberId, bytes] = field(default_factory=dict)
+    """Legal entities of the members."""
+    quality: QualityPast = field(default_factory=QualityPast)
     rules: list[tuple[int, Rules]] = field(default_factory=list)
     """Rules of the market and the epochs since when, oldest first."""
 
@@ -153,6 +157,7 @@ async def read_history(contracts: Contracts, last_block: int) -> History:
 
 def _admitted(history: History, record: Record) -> None:
     history.admitted_block[record.fields["member"]] = record.block
+    history.entities[MemberId(record.fields["member"])] = record.fields["legalEntity"]
 
 
 def _beat(history: History, record: Record) -> None:
@@ -337,6 +342,18 @@ def _maintenance_cancelled(history: History, record: Record) -> None:
     history.maintenance[MemberId(f["member"])].difference_update(range(f["from"], f["to"]))
 
 
+def _probed(history: History, record: Record) -> None:
+    f = record.fields
+    report = ProbeReport(MemberId(f["member"]), figures_of(f["figures"]))
+    history.quality.reports[MemberId(f["provider"]), f["epoch"]].append(report)
+
+
+def _recorded(history: History, record: Record) -> None:
+    f = record.fields
+    told = QualityRecord(figures_of(f["median"]), f["reports"])
+    history.quality.told[MemberId(f["provider"]), f["epoch"]] = told
+
+
 def _configured(history: History, record: Record) -> None:
     history.rules.append((0, rules_of(record.fields["params"])))
 
@@ -382,6 +399,8 @@ _HANDLERS: dict[tuple[str, str], Callable[[History, Record], None]] = {
     ("Proofs", "Proven"): _proven,
     ("Proofs", "LossReported"): _loss_reported,
     ("Proofs", "LossRestored"): _loss_restored,
+    ("Quality", "ProbeReported"): _probed,
+    ("Quality", "QualityRecorded"): _recorded,
     ("Clearing", "Held"): _held,
     ("Clearing", "Topped"): _topped,
     ("Clearing", "TrafficCharged"): _traffic,

@@ -38,6 +38,8 @@ class Rules:
     repair_epochs: int
     appeal_epochs: int = 24
     decide_epochs: int = 72
+    committee: int = 5
+    """Members that are drawn to probe a provider, on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Verdict:
     burned: int = 0
     contested: bool = False
     failed: bool = False
+    withheld: int = 0
+    """Of this epoch's own pay, for quality below what the terms ask for; whether it is paid now or deferred."""
 
     @property
     def reason(self) -> str:
@@ -111,7 +115,11 @@ class Book:
 
     def judge(self, epoch: Epoch, facts: Facts, prices: Prices, rules: Rules) -> Verdict:
         """The verdict on the next epoch, which has leaves, and what it moves."""
-        verdict = Verdict(epoch, self._outcome(facts), facts.leaves, facts.proven, facts.beat)
+        outcome = self._outcome(facts)
+        verdict = Verdict(epoch, outcome, facts.leaves, facts.proven, facts.beat)
+        if outcome in (Outcome.VOID, Outcome.KEPT):
+            whole = pay_of(replace(facts, short=False), prices)
+            verdict = replace(verdict, withheld=whole - pay_of(facts, prices))
         if verdict.outcome is Outcome.VOID:
             self.deferred += pay_of(facts, prices)
         elif verdict.outcome is Outcome.KEPT:

@@ -16,10 +16,14 @@ from peerage_chain.codec import (
     leaves_in,
     loss_of,
     member_of,
+    probe_report_of,
+    quality_record_of,
     removal_of,
+    rules_of_word,
 )
 from peerage_chain.contracts import Contracts
 from peerage_chain.errors import ContractsMissing
+from peerage_chain.quality import Drawing, ProbeReport, QualityRecord
 from peerage_chain.typed import Domain
 from peerage_chain.types import (
     AgreementId,
@@ -39,6 +43,7 @@ from peerage_chain.types import (
 
 ROSTER_PAGE = 50
 AGREEMENTS_PAGE = 50
+RECORDS_PAGE = 256
 SEEDS_KEPT = 3
 """The current epoch and those before it whose seeds the chain still holds."""
 
@@ -263,6 +268,40 @@ class ChainReads:
     async def proven_word(self, id: AgreementId, word: int) -> int:
         """Bit i: proven in epoch word * 256 + i."""
         return int(await self.contracts.read("Proofs", "provenWord", id, word))
+
+    # --- quality ---
+
+    async def drawing(self, epoch: Epoch) -> Drawing | None:
+        """What the draws of an epoch depend on, besides a member's own link; None if it has no seed.
+
+        Raises Reverted("EpochForgotten") for an epoch before the last SEEDS_KEPT.
+        """
+        (seed, seeded), active, (rules, _) = await self.contracts.read_many(
+            [
+                ("Beacon", "seed", (epoch,)),
+                ("Beacon", "activeCount", (max(0, epoch - 1),)),
+                ("Directory", "rulesAt", (epoch,)),
+            ]
+        )
+        return Drawing(epoch, seed, active, rules_of_word(rules).committee) if seeded else None
+
+    async def quality_records(
+        self, providers: Sequence[MemberId], first: Epoch, end: Epoch
+    ) -> dict[MemberId, tuple[QualityRecord | None, ...]]:
+        """Each provider's median record of every epoch in [first, end); None where there is none."""
+        pages = [(p, start) for p in providers for start in range(first, end, RECORDS_PAGE)]
+        answers = await self.contracts.read_many(
+            [("Quality", "recordsOf", (p, start, min(end, start + RECORDS_PAGE))) for p, start in pages]
+        )
+        records: dict[MemberId, tuple[QualityRecord | None, ...]] = {provider: () for provider in providers}
+        for (provider, _), answer in zip(pages, answers, strict=True):
+            records[provider] += tuple(quality_record_of(raw) for raw in answer)
+        return records
+
+    async def probe_reports(self, provider: MemberId) -> tuple[Epoch, tuple[ProbeReport, ...]]:
+        """The newest epoch with reports on a provider, and these, in the order of their coming; (0, ()) for none."""
+        epoch, raws = await self.contracts.read("Quality", "reportsOn", provider)
+        return Epoch(epoch), tuple(probe_report_of(raw) for raw in raws)
 
     # --- money and heads ---
 

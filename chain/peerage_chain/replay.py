@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from peerage_chain.acts import Concluded, Contested, DemandPenalty, Exit, Loss, Settlement, Topped, Traffic
 from peerage_chain.history import AgreementPast, History
 from peerage_chain.judge import HEAVY_PERCENT, LEAF_BYTES, Book, Facts, Outcome, Prices, Verdict, cost, repair_cost
+from peerage_chain.quality import Clause
 from peerage_chain.types import LIVE_STATES, AgreementState, DocketState, Epoch
 
 
@@ -46,7 +47,9 @@ class Replay:
 def replay(history: History, past: AgreementPast, closed_before: int) -> Replay:
     """Replay an agreement's acts, then judge the epochs that are closed and not settled."""
     terms = past.terms
-    prices = Prices(terms.price_per_gib_epoch, terms.egress_price_per_gib, terms.collateral)
+    clause = Clause.unpack(terms.quality_clause)
+    paid_percent = 100 - clause.withheld_percent if clause else 100
+    prices = Prices(terms.price_per_gib_epoch, terms.egress_price_per_gib, terms.collateral, paid_percent)
     done = Replay(past, Book(terms.collateral), prices, past.escrow_held)
     for act in past.acts:
         _ACTS[type(act)](history, done, act)
@@ -62,6 +65,7 @@ def replay(history: History, past: AgreementPast, closed_before: int) -> Replay:
 def facts_of(history: History, past: AgreementPast, epoch: Epoch) -> Facts:
     """What the events tell about one epoch of an agreement."""
     frozen, provider = past.frozen(epoch), past.terms.provider
+    clause = Clause.unpack(past.terms.quality_clause)
     return Facts(
         leaves=frozen.leaves if frozen else 0,
         proven=epoch in past.proven,
@@ -70,6 +74,7 @@ def facts_of(history: History, past: AgreementPast, epoch: Epoch) -> Facts:
         followed=history.quorate(epoch + 1),
         beat=history.has_beat(provider, epoch),
         maintenance=epoch in history.maintenance[provider],
+        short=clause is not None and clause.is_short(history.quality.record(provider, epoch)),
     )
 
 

@@ -9,6 +9,7 @@ import {IMembers} from "./interfaces/IMembers.sol";
 import {Head, History, Recorded, Revisions} from "./libraries/History.sol";
 import {Kinds} from "./libraries/Kinds.sol";
 import {Pricing} from "./libraries/Pricing.sol";
+import {QualityClause} from "./libraries/QualityClause.sol";
 import {StateTable} from "./libraries/StateTable.sol";
 import {StatusTable} from "./libraries/StatusTable.sol";
 import {AgreementState, LEAF_SIZE, MemberStatus, Revision, Terms} from "./types/Types.sol";
@@ -42,6 +43,8 @@ contract Agreements is AgreementBook {
         core.clientKey = _bindSigner(members, terms.client, id, clientSignature, _fullCost(core));
         core.providerKey = _bindSigner(members, terms.provider, id, providerSignature, terms.collateral);
         _requireOffered(members, terms.provider, terms.capacity);
+        core.hasClause = terms.qualityClause != 0;
+        if (core.hasClause) _clause[id] = terms.qualityClause;
         _agreement[id].core = core;
         _enter(id, terms.client, terms.provider, terms.capacity);
         emit AgreementOpened(id, terms.client, terms.provider, terms, core.clientKey, core.providerKey, currentEpoch());
@@ -114,9 +117,9 @@ contract Agreements is AgreementBook {
     function _checkTerms(Terms calldata terms) private view {
         uint32 epoch = currentEpoch();
         _requireKnown(terms.version, terms.extension);
-        // Amendments continue agreements, so nothing renews another; quality clauses are for a later version.
+        // Amendments continue agreements, so nothing renews another.
         if (terms.renews != 0) revert UnsupportedExtension(terms.renews);
-        if (terms.qualityClause != 0) revert UnsupportedExtension(terms.qualityClause);
+        if (!QualityClause.isValid(terms.qualityClause)) revert UnsupportedExtension(terms.qualityClause);
         if (terms.client == terms.provider) revert SameMember(terms.client);
         if (epoch > terms.openBy) revert OpenTooLate(terms.openBy, epoch);
         if (terms.endEpoch <= terms.startEpoch || terms.endEpoch <= epoch) {

@@ -4,7 +4,7 @@ pragma solidity ^0.8.24;
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 import {Peered} from "./base/Peered.sol";
-import {IBeacon, OnionView} from "./interfaces/IBeacon.sol";
+import {Drawing, IBeacon, OnionView} from "./interfaces/IBeacon.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {Kinds} from "./libraries/Kinds.sol";
 import {StatusTable} from "./libraries/StatusTable.sol";
@@ -190,6 +190,20 @@ contract Beacon is IBeacon, Peered {
         shown.counted = onion.counted;
         shown.since = onion.pending ? newest.before : newest.from;
         if (onion.pending) (shown.pending, shown.pendingFrom) = (newest.tip, newest.from);
+    }
+
+    /// @inheritdoc IBeacon
+    function drawingOf(uint32 member, uint32 epoch) external view override returns (Drawing memory drawing) {
+        Onion memory onion = _onion(member, currentEpoch());
+        Commitment storage newest = _commitments[member];
+        drawing.link = onion.tip;
+        drawing.lastBeat = onion.lastBeat;
+        drawing.since = onion.pending ? newest.before : newest.from;
+        if (epoch == 0) return drawing;
+        Round memory round = _rounds[(epoch - 1) % RING];
+        if (round.epoch != epoch - 1 || !_isQuorum(round.beats, round.active)) return drawing;
+        drawing.seed = bytes32(uint256(round.mix));
+        drawing.active = round.active;
     }
 
     /// @inheritdoc IBeacon

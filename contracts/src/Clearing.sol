@@ -9,9 +9,11 @@ import {Bill, IAgreements, Run} from "./interfaces/IAgreements.sol";
 import {IBeacon} from "./interfaces/IBeacon.sol";
 import {IClearing, LedgerView} from "./interfaces/IClearing.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
+import {IQuality} from "./interfaces/IQuality.sol";
 import {Bits} from "./libraries/Bits.sol";
 import {Kinds} from "./libraries/Kinds.sol";
 import {Pricing} from "./libraries/Pricing.sol";
+import {QualityClause} from "./libraries/QualityClause.sol";
 import {Rules} from "./libraries/RuleSet.sol";
 import {Facts, Ledger, Record, Settlement, Walk} from "./libraries/Settlement.sol";
 import {StateTable} from "./libraries/StateTable.sol";
@@ -183,6 +185,7 @@ contract Clearing is IClearing, Dockets {
         Walk memory walk;
         walk.id = id;
         walk.bill = agreements.billOf(id);
+        walk.payPercent = 100 - QualityClause.percent(walk.bill.qualityClause);
         AgreementState before = walk.bill.state;
         if (!before.live()) return;
         walk.state = before;
@@ -246,10 +249,19 @@ contract Clearing is IClearing, Dockets {
         uint256 range = Bits.range(from & 0xff, to - (uint256(word) << 8));
         _loadQuorums(facts, word, range);
         Settlement.judge(facts, range);
+        facts.short = _shortfalls(walk.bill, from, to) << (from & 0xff);
         facts.maintenance = facts.missed == 0 ? 0 : _members().maintenanceWord(walk.bill.provider, word);
         if (facts.missed == 0 || walk.hasRecord) return;
         walk.record = _record[walk.id];
         walk.hasRecord = true;
+    }
+
+    /// @dev Bit i: epoch from + i was below the quality that the terms ask for; none if nobody measures it.
+    function _shortfalls(Bill memory bill, uint256 from, uint256 to) private view returns (uint256) {
+        if (bill.qualityClause == 0) return 0;
+        address quality = directory.get(Kinds.QUALITY);
+        if (quality == address(0)) return 0;
+        return IQuality(quality).shortfalls(bill.provider, uint32(from), uint32(to), bill.qualityClause);
     }
 
     /// @dev Which epochs are valid, and followed by a quorate one. The words beside are read for the bits at the edges only.

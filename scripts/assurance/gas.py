@@ -9,6 +9,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from peerage_chain.quality import drawn
+from peerage_chain.types import MemberId
+
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
@@ -20,6 +23,8 @@ BEFORE = Path(__file__).with_name("gas_before.json")
 HARDFORKS = ("cancun", "prague")
 BATCH = 10
 SETTLED = 30
+PROBED = 12
+COMMITTEE = 5
 LEAVES = GIB >> 10
 GROWTH = 8192
 
@@ -44,6 +49,7 @@ def measure(hardfork: str) -> Figures:
         settlements(ledger, members, held)
         revisions(ledger, members, held)
         troubles(ledger, members, held[1])
+        probes(ledger, members)
         money(ledger, clients[0])
         figures["per agreement and epoch"] = (
             figures["proof, of a batch of 10"]
@@ -118,6 +124,35 @@ def troubles(ledger: Ledger, members: list[Member], agreement: Agreement) -> Non
     ledger.write(provider, "Proofs", "reportRestored", agreement.id, as_="report of a restoration")
 
 
+def probes(ledger: Ledger, members: list[Member]) -> None:
+    """Each member reports on all that it was drawn for, at once: the mean a report, in places that are used again."""
+    batches, alone, dearest = [], [], 0
+    for number in range(3 * PROBED):
+        ledger.to_epoch(ledger.epoch + 1)
+        everyone_beats(ledger, members)
+        seed, _ = ledger.read("Beacon", "seed", ledger.epoch - 1)
+        for prober in members:
+            providers = [m.id for m in members if m.id != prober.id]
+            mine = [p for p in providers if drawn(seed, prober.link, MemberId(p), len(members), COMMITTEE)]
+            reports = [{"provider": p, "figures": figures(prober.id, p, number)} for p in mine]
+            if number >= 2 * PROBED:
+                used = [ledger.write(prober.node, "Quality", "report", ledger.epoch - 1, [one]) for one in reports]
+                alone.extend(used)
+                dearest = max(dearest, *used)
+            elif reports:
+                used = ledger.write(prober.node, "Quality", "report", ledger.epoch - 1, reports)
+                if number >= PROBED:
+                    batches.append((used, len(reports)))
+    ledger.gas["probe report"] = sum(used for used, _ in batches) // sum(number for _, number in batches)
+    ledger.gas["probe report, alone"] = sum(alone) // len(alone)
+    ledger.gas["probe report, alone, the dearest"] = dearest
+
+
+def figures(prober: int, provider: int, number: int) -> Mapping[str, int]:
+    rates = {"down": 11_000 + 7 * prober + number, "up": 9_000 + 3 * prober + number}
+    return rates | {"latency": 20 + provider, "availability": 100}
+
+
 def money(ledger: Ledger, member: Member) -> None:
     ledger.write(member.account, "Clearing", "withdraw", CREDIT, member.account, as_="withdraw")
     ledger.write(member.node, "Anchors", "anchor", 0, 1, b"\x22" * 32, as_="anchor, the first")
@@ -133,6 +168,9 @@ ROWS: tuple[tuple[str, int], ...] = (
     ("per agreement and epoch", 260_000),
     ("settle 30 epochs, alone", 90_000),
     ("settle 30 epochs, of a batch of 10", 0),
+    ("probe report", 45_000),
+    ("probe report, alone", 0),
+    ("probe report, alone, the dearest", 0),
     ("proof, alone", 0),
     ("beat, an epoch's first", 0),
     ("beat, reaching the quorum", 0),

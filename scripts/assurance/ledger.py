@@ -221,6 +221,11 @@ class Member:
         place = (f"node-{self.id}.example.org:8443", f"site-{self.id}")
         self._ledger.write(self.node, "Members", "enrol", enrolment, certificate, *place, signature, as_="enrol")
 
+    @property
+    def link(self) -> bytes:
+        """The newest that it has revealed."""
+        return self._links[-1]
+
     def beat(self, as_: str | None = None) -> int:
         self._links.pop()
         return self._ledger.write(self.node, "Beacon", "beat", self.id, self._links[-1], as_=as_)

@@ -11,6 +11,7 @@ import {Demands} from "peerage/Demands.sol";
 import {Directory} from "peerage/Directory.sol";
 import {Members} from "peerage/Members.sol";
 import {Proofs} from "peerage/Proofs.sol";
+import {Quality} from "peerage/Quality.sol";
 import {Deal} from "peerage/interfaces/IAgreements.sol";
 import {AgreementState, Enrolment, Offer, Params, Possession, Revision, Terms} from "peerage/types/Types.sol";
 import {Kinds} from "peerage/libraries/Kinds.sol";
@@ -38,6 +39,7 @@ abstract contract Network is Test {
     Clearing internal clearing;
     Anchors internal anchors;
     Demands internal demands;
+    Quality internal quality;
 
     mapping(uint32 member => uint256) internal accountKey;
     mapping(uint32 member => uint256) internal nodeKey;
@@ -68,6 +70,7 @@ abstract contract Network is Test {
         clearing = new Clearing(directory);
         anchors = new Anchors(directory);
         demands = new Demands(directory);
+        quality = new Quality(directory);
         directory.set(Kinds.CREDIT, address(credit));
         directory.set(Kinds.MEMBERS, address(members));
         directory.set(Kinds.BEACON, address(beacon));
@@ -76,6 +79,7 @@ abstract contract Network is Test {
         directory.set(Kinds.CLEARING, address(clearing));
         directory.set(Kinds.ANCHORS, address(anchors));
         directory.set(Kinds.DEMANDS, address(demands));
+        directory.set(Kinds.QUALITY, address(quality));
         vm.stopPrank();
     }
 
@@ -95,16 +99,24 @@ abstract contract Network is Test {
 
     /// @dev A member with nothing but its number.
     function admit() internal returns (uint32 member) {
+        return admit(keccak256(abi.encode("entity", _keys)));
+    }
+
+    function admit(bytes32 entity) internal returns (uint32 member) {
         uint256 key = newKey();
         address at = vm.addr(key);
         vm.prank(operator);
-        member = members.admit(at, keccak256(abi.encode("entity", key)), "FR", "a member");
+        member = members.admit(at, entity, "FR", "a member");
         accountKey[member] = key;
     }
 
     /// @dev A member as it should be: enrolled, committed to an onion, offering, with credits.
     function join() internal returns (uint32 member) {
-        member = admit();
+        return join(keccak256(abi.encode("entity", _keys)));
+    }
+
+    function join(bytes32 entity) internal returns (uint32 member) {
+        member = admit(entity);
         nodeKey[member] = newKey();
         enrol(member, nodeKey[member]);
         commit(member);

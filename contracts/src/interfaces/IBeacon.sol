@@ -13,6 +13,16 @@ struct OnionView {
     bool counted;
 }
 
+/// @notice What a member's draws of an epoch depend on. active: members that counted for the quorum that made the seed; zero
+/// without a seed. The others as in OnionView and seed.
+struct Drawing {
+    bytes20 link;
+    uint32 since;
+    uint32 lastBeat;
+    bytes32 seed;
+    uint32 active;
+}
+
 /// @notice Epochs, beats, and each epoch's seed, without a trusted clock or proposer.
 ///
 /// Each member commits to the end of a hash onion and reveals one link an epoch: 160 bits, and each the first 160 of the
@@ -82,6 +92,10 @@ interface IBeacon {
     function tipOf(uint32 member) external view returns (bytes20 tip, uint32 effectiveFrom);
 
     function onionOf(uint32 member) external view returns (OnionView memory);
+
+    /// @notice All that a member's draws of an epoch depend on, in one call. Of an epoch as recent as for seed(); it has no
+    /// seed otherwise.
+    function drawingOf(uint32 member, uint32 epoch) external view returns (Drawing memory);
 
     /// @notice Whether beats are taken now.
     function beatsOpen() external view returns (bool);

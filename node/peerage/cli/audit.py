@@ -1,4 +1,4 @@
-"""`peerage audit members | agreements | qos | money`: what the chain says, with no key and no home."""
+"""`peerage audit members | agreements | qos | quality | money`: what the chain says, with no key and no home."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
+RECORDS_SHOWN = 40  # newest records that a person is shown; --json has all
 MISSES_SHOWN = 20  # newest misses that a person is shown; --json has all
 
 
@@ -97,6 +98,24 @@ def qos(
 
     report = _read(rpc, directory, lambda chain: audit_qos(chain, member, from_epoch, to_epoch))
     session_of(ctx).result(report, _show_qos)
+
+
+@audit.command(cls=Verb)
+@_scope
+@click.pass_context
+def quality(
+    ctx: click.Context,
+    rpc: str,
+    directory: str | None,
+    member: int | None,
+    from_epoch: int | None,
+    to_epoch: int | None,
+) -> None:
+    """What drawn members measured of each provider, the median, and the pay that it cost."""
+    from peerage_chain.measured import audit_quality
+
+    report = _read(rpc, directory, lambda chain: audit_quality(chain, member, from_epoch, to_epoch))
+    session_of(ctx).result(report, _show_quality)
 
 
 @audit.command(cls=Verb)
@@ -200,6 +219,32 @@ def _show_qos(report: Mapping[str, Any]) -> None:
         ],
     )
     _show_misses([miss for m in report["members"] for miss in m["misses"]])
+
+
+def _show_quality(report: Mapping[str, Any]) -> None:
+    verdict = "everything follows from the events" if report["verified"] else "NOT EVERYTHING FOLLOWS FROM THE EVENTS"
+    click.echo(f"epochs {report['from_epoch']} to {report['to_epoch']}, at block {report['block']}; {verdict}")
+    shown = report["records"][-RECORDS_SHOWN:]
+    table(
+        [">epoch", ">provider", ">KiB/s down", ">up", ">ms", ">answered", ">reports", "disputed", "verified"],
+        [
+            [
+                r["epoch"],
+                r["provider"],
+                *(
+                    (m["down_kib_s"], m["up_kib_s"], m["latency_ms"], f"{m['availability_percent']} %")
+                    if (m := r["median"])
+                    else ("–",) * 4
+                ),
+                len(r["reports"]),
+                ", ".join(str(one["member"]) for one in r["reports"] if one["disputed"]),
+                _yes(r["verified"]),
+            ]
+            for r in shown
+        ],
+    )
+    for row in report["withheld"]:
+        click.echo(f"withheld from member {row['provider']}: {row['withheld']} in {row['epochs']} epochs")
 
 
 def _show_money(report: Mapping[str, Any]) -> None:
