@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flow.network import network
+from tests.flow.network import member, network
 from tests.trees.compare import difference
 
 from peerage.deal.policy import Policy
@@ -314,6 +314,21 @@ async def test_with_the_chain_away_records_wait_and_are_sent_later_once(tmp_path
         assert ledger.anchors[(1, 0)].number == 2
         assert context.catalogue.queued_revisions() == []
         assert await record(context, silent) == []
+
+
+async def test_with_the_chain_and_providers_away_stripes_start_degraded(tmp_path: Path) -> None:
+    """Nobody new can be asked without the chain, although somebody new is there."""
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        (source / "late.txt").write_bytes(os.urandom(100_000))
+        ledger.members.append(member(10))
+        ledger.away = True
+        for id in (2, 3, 4):
+            peers.shelves[id].down = True
+        result = await backup(context, [os.fsencode(source)], silent)
+        assert result.records_waiting
+        assert health_of(context.catalogue).lost == 0
 
 
 async def test_lost_shards_are_put_elsewhere_and_the_next_loss_is_survived(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class Room:
             while True:
                 try:
                     return await self._ensure(MIB, least)
-                except TooFewProviders:
+                except (TooFewProviders, ChainUnavailable):
                     if least is not None or not self.step_down(MIB):
                         raise
 
@@ -179,7 +179,7 @@ class Room:
         are members for."""
         async with self._lock:
             missing = code.n - len(kept)
-            with contextlib.suppress(TooFewProviders):
+            with contextlib.suppress(TooFewProviders, ChainUnavailable):  # it may stay a debt
                 await self._ensure(shard_length, missing, set(kept.values()))
             domains = [Candidate(m, i.legal_entity, _site(i)) for m, i in self._members.items()]
             chosen = place(

@@ -22,6 +22,7 @@ from peerage.place import commit_threshold
 from peerage.shard.code import coder
 from peerage.shard.tree import object_tree
 from peerage.wire.refusals import RefusalCode
+from peerage_chain.errors import ChainUnavailable
 
 NOWHERE = AgreementId(bytes(32))
 
@@ -45,7 +46,8 @@ class StripeWriter:
 
         A provider that fails is replaced by another in the same run. Enough is k + ceil(m/2): what is still missing
         then is a debt (provider 0 in the record) that repair pays. When too few providers are left for the code, the
-        pack is encoded anew by a smaller one, if the policy leaves the code open. Raises TooFewProviders.
+        pack is encoded anew by a smaller one, if the policy leaves the code open. Raises TooFewProviders;
+        ChainUnavailable when the chain is away and the agreements that are there do not suffice.
         """
         if self._opening is not None:
             await asyncio.shield(self._opening)
@@ -54,7 +56,7 @@ class StripeWriter:
         while True:
             try:
                 return await self._put(pack, code)
-            except TooFewProviders:
+            except (TooFewProviders, ChainUnavailable):
                 if self._room.code == code and not self._room.step_down(pack.shard_length):
                     raise
                 code = self._room.code
