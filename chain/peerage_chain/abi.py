@@ -21,8 +21,8 @@ from peerage_chain.errors import ContractsMissing, Reverted
 from peerage_chain.typed import checksum_address
 
 CONTRACTS = (
-    "Directory", "Council", "Credit", "Members", "Beacon", "Agreements", "Proofs", "Clearing", "Anchors", "Demands",
-    "Quality",
+    "Directory", "Council", "Credit", "Members", "Beacon", "Agreements", "Amendments", "Proofs", "Clearing", "Anchors",
+    "Demands", "Quality",
 )  # fmt: skip
 
 ERROR_SELECTOR = keccak(b"Error(string)")[:4]

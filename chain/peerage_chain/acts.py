@@ -34,6 +34,15 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Amended:
+    """New prices and collateral, for what is settled from then on."""
+
+    price_per_gib_epoch: int
+    egress_price_per_gib: int
+    collateral: int
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """Traffic charged. recorded: what the newest revision then said."""
 
@@ -105,4 +114,4 @@ class Topped:
     escrow: int
 
 
-Act = Settlement | Traffic | Loss | Exit | DemandPenalty | Contested | Concluded | Topped
+Act = Amended | Settlement | Traffic | Loss | Exit | DemandPenalty | Contested | Concluded | Topped

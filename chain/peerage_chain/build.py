@@ -18,8 +18,8 @@ from typing import Any
 
 SOLC_VERSION = "0.8.37"
 CONTRACTS = (
-    "Directory", "Council", "Credit", "Members", "Beacon", "Agreements", "Proofs", "Clearing", "Anchors", "Demands",
-    "Quality",
+    "Directory", "Council", "Credit", "Members", "Beacon", "Agreements", "Amendments", "Proofs", "Clearing", "Anchors",
+    "Demands", "Quality",
 )  # fmt: skip
 ARTIFACTS = Path(__file__).parent / "artifacts"
 ROOT = Path(__file__).parents[2]

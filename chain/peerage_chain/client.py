@@ -14,11 +14,12 @@ from peerage_chain.quality import Figures
 from peerage_chain.reads import ChainReads
 from peerage_chain.rpc import Rpc
 from peerage_chain.sender import Mined, Sender
-from peerage_chain.typed import agreement_id, enrolment_values, revision_values, terms_values
+from peerage_chain.typed import agreement_id, amendment_values, enrolment_values, revision_values, terms_values
 from peerage_chain.types import (
     TYPES_VERSION,
     ZERO32,
     AgreementId,
+    Amendment,
     Enrolment,
     Epoch,
     MemberId,
@@ -134,6 +135,14 @@ class Chain(ChainReads):
     async def revise(self, revision: Revision, client_signature: bytes, provider_signature: bytes) -> None:
         """Record a co-signed revision. Refused as WrongSequence when its number is taken already."""
         await self._write("Agreements", "revise", revision_values(revision), client_signature, provider_signature)
+
+    async def amend(self, amendment: Amendment, client_signature: bytes, provider_signature: bytes) -> None:
+        """Record co-signed new terms; settles first. Refused as WrongNumber when its number is taken already."""
+        await self._write("Amendments", "amend", amendment_values(amendment), client_signature, provider_signature)
+
+    async def exit(self, id: AgreementId) -> None:
+        """End an agreement early, against its cost. Only the account of either side may."""
+        await self._write("Amendments", "exit", id)
 
     async def announce_removal(self, id: AgreementId, objects: bytes, leaves: int) -> None:
         """Announce that the client will remove these leaves once the minimum retention has passed.

@@ -15,7 +15,18 @@ from peerage_chain.typed import address_bytes, checksum_address
 
 CREATE2_PROXY = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
 DIRECTORY_SALT = keccak(b"peerage.directory.v1")
-KINDS = ("Credit", "Members", "Beacon", "Agreements", "Proofs", "Clearing", "Anchors", "Demands", "Quality")
+KINDS = (
+    "Credit",
+    "Members",
+    "Beacon",
+    "Agreements",
+    "Amendments",
+    "Proofs",
+    "Clearing",
+    "Anchors",
+    "Demands",
+    "Quality",
+)
 """The contracts that the Directory lists, in the order in which they are deployed."""
 
 DEFAULT_DIRECTORY: str

@@ -18,7 +18,6 @@ from peerage_chain.types import (
     AgreementId,
     AgreementInfo,
     ChainTime,
-    Deal,
     Epoch,
     MemberId,
     MemberInfo,
@@ -116,7 +115,8 @@ def _same(done: Replay, view: AgreementInfo) -> bool:
         done.agrees
         and not past.lost_unannounced
         and past.state is view.state
-        and Deal.of(past.terms, past.opened_epoch) == view.terms
+        and past.deal == view.terms
+        and past.amendments == view.amendments
         and told == (view.sequence, view.root, view.leaves)
         and sum(s.missed for s in past.settlements) == view.misses
         and (done.escrow, done.settled_collateral) == (view.escrow, view.collateral)
@@ -126,14 +126,16 @@ def _same(done: Replay, view: AgreementInfo) -> bool:
 async def _check_removals(chain: ChainReads, evidence: Evidence) -> None:
     """Compare each announced removal with the minimum retention, counted from the time of the announcement's block."""
     announced = [
-        (past, block, removal) for past in evidence.history.agreements.values() for block, removal in past.announced
+        (past, block, removal, retention)
+        for past in evidence.history.agreements.values()
+        for block, removal, retention in past.announced
     ]
-    blocks = await chain.contracts.rpc.batch([("eth_getBlockByNumber", [hex(b), False]) for _, b, _ in announced])
-    for (past, number, removal), block in zip(announced, blocks, strict=True):
+    blocks = await chain.contracts.rpc.batch([("eth_getBlockByNumber", [hex(b), False]) for _, b, _, _ in announced])
+    for (past, number, removal, retention), block in zip(announced, blocks, strict=True):
         if isinstance(block, RpcError):
             raise block
         epoch = chain_time(chain.params, number, int(block["timestamp"], 16)).epoch
-        if removal.ready != epoch + past.terms.min_retention_epochs:
+        if removal.ready != epoch + retention:
             evidence.false_agreements.add(past.id)
 
 

@@ -5,17 +5,29 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from peerage_chain.acts import Act, Concluded, Contested, DemandPenalty, Exit, Loss, Miss, Settlement, Topped, Traffic
+from peerage_chain.acts import (
+    Act,
+    Amended,
+    Concluded,
+    Contested,
+    DemandPenalty,
+    Exit,
+    Loss,
+    Miss,
+    Settlement,
+    Topped,
+    Traffic,
+)
 from peerage_chain.challenge import FREEZE_EPOCHS, seed_of, seed_valid
 from peerage_chain.codec import figures_of, removal_of, rules_of, rules_of_word, terms_of
 from peerage_chain.contracts import Contracts
 from peerage_chain.events import Record, read_events
 from peerage_chain.judge import Rules
 from peerage_chain.quality import ProbeReport, QualityPast, QualityRecord
-from peerage_chain.types import LIVE_STATES, AgreementId, AgreementState, Epoch, MemberId, Removal, Terms
+from peerage_chain.types import LIVE_STATES, AgreementId, AgreementState, Deal, Epoch, MemberId, Removal, Terms
 
 Fields = Mapping[str, Any]
 
@@ -38,6 +50,11 @@ class AgreementPast:
     terms: Terms
     opened_epoch: Epoch
     state: AgreementState = AgreementState.ACTIVE
+    changed: Deal | None = None
+    """The terms by the newest amendment."""
+    amendments: int = 0
+    exit_epoch: Epoch | None = None
+    """The end that one side's leaving set since."""
     escrow_held: int = 0
     acts: list[Act] = field(default_factory=list)
     """What moved its money, in order."""
@@ -50,12 +67,18 @@ class AgreementPast:
     revisions: list[Recorded] = field(default_factory=list)
     removal: Removal | None = None
     """Announced and pending."""
-    announced: list[tuple[int, Removal]] = field(default_factory=list)
-    """Every removal that was ever announced, with its block."""
+    announced: list[tuple[int, Removal, int]] = field(default_factory=list)
+    """Every removal that was ever announced, with its block, and the minimum retention then."""
     lost_unannounced: bool = False
     """Whether leaves ever went otherwise than by a removal that was announced and ready."""
     proven: set[int] = field(default_factory=set)
     impaired: set[int] = field(default_factory=set)
+
+    @property
+    def deal(self) -> Deal:
+        """The terms as the chain keeps them now."""
+        deal = self.changed or Deal.of(self.terms, self.opened_epoch)
+        return replace(deal, end_epoch=self.exit_epoch) if self.exit_epoch is not None else deal
 
     @property
     def first_epoch(self) -> Epoch:
@@ -193,11 +216,31 @@ def _revised(history: History, record: Record) -> None:
     past.revisions.append(Recorded(Epoch(f["epoch"]), f["sequence"], f["root"], f["leaves"]))
 
 
+def _amended(history: History, record: Record) -> None:
+    past, new = history.agreements[record.fields["id"]], record.fields["amendment"]
+    past.changed = replace(
+        past.deal,
+        capacity=new["capacity"],
+        price_per_gib_epoch=new["pricePerGibEpoch"],
+        egress_price_per_gib=new["egressPricePerGib"],
+        collateral=new["collateral"],
+        min_retention_epochs=new["minRetentionEpochs"],
+        end_epoch=Epoch(new["endEpoch"]),
+    )
+    past.exit_epoch = None
+    past.amendments += 1
+    past.acts.append(Amended(new["pricePerGibEpoch"], new["egressPricePerGib"], new["collateral"]))
+
+
+def _exited(history: History, record: Record) -> None:
+    history.agreements[record.fields["id"]].exit_epoch = Epoch(record.fields["endEpoch"])
+
+
 def _removal_announced(history: History, record: Record) -> None:
     past = history.agreements[record.fields["id"]]
     past.removal = removal_of(record.fields)
     if past.removal is not None:
-        past.announced.append((record.block, past.removal))
+        past.announced.append((record.block, past.removal, past.deal.min_retention_epochs))
 
 
 def _removal_cancelled(history: History, record: Record) -> None:
@@ -392,6 +435,8 @@ _HANDLERS: dict[tuple[str, str], Callable[[History, Record], None]] = {
     ("Beacon", "QuorumReached"): _quorum,
     ("Beacon", "ActiveMembersChanged"): _active,
     ("Agreements", "AgreementOpened"): _opened,
+    ("Amendments", "Amended"): _amended,
+    ("Amendments", "Exited"): _exited,
     ("Agreements", "Revised"): _revised,
     ("Agreements", "RemovalAnnounced"): _removal_announced,
     ("Agreements", "RemovalCancelled"): _removal_cancelled,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from peerage_chain.acts import Concluded, Contested, DemandPenalty, Exit, Loss, Settlement, Topped, Traffic
+from peerage_chain.acts import Amended, Concluded, Contested, DemandPenalty, Exit, Loss, Settlement, Topped, Traffic
 from peerage_chain.history import AgreementPast, History
 from peerage_chain.judge import HEAVY_PERCENT, LEAF_BYTES, Book, Facts, Outcome, Prices, Verdict, cost, repair_cost
 from peerage_chain.quality import Clause
@@ -56,7 +56,7 @@ def replay(history: History, past: AgreementPast, closed_before: int) -> Replay:
     done.expect((done.contested, []), (past.announced_misses, []))
     if past.state in LIVE_STATES:
         done.settled_collateral = done.book.collateral
-        _walk(history, done, past.settled_before, min(closed_before, terms.end_epoch), settled=False)
+        _walk(history, done, past.settled_before, min(closed_before, past.deal.end_epoch), settled=False)
     else:
         done.escrow = 0
     return done
@@ -123,6 +123,15 @@ def _traffic(history: History, done: Replay, act: Traffic) -> None:
     done.book.deferred += follows
 
 
+def _amended(history: History, done: Replay, act: Amended) -> None:
+    done.prices = replace(
+        done.prices,
+        price_per_gib_epoch=act.price_per_gib_epoch,
+        egress_price_per_gib=act.egress_price_per_gib,
+        collateral=act.collateral,
+    )
+
+
 def _loss(history: History, done: Replay, act: Loss) -> None:
     half = repair_cost(act.leaves, done.prices, history.rules_at(act.epoch)) // 2
     done.expect((act.amount, done.book.compensate(half)))
@@ -181,6 +190,7 @@ def _count(verdicts: list[Verdict], *outcomes: Outcome) -> int:
 _ACTS: dict[type, Callable[..., None]] = {
     Settlement: _settlement,
     Traffic: _traffic,
+    Amended: _amended,
     Loss: _loss,
     Exit: _exit,
     DemandPenalty: _demand,

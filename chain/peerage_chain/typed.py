@@ -15,7 +15,17 @@ from typing import Any
 from coincurve import PrivateKey, PublicKey
 from eth_hash.auto import keccak
 
-from peerage_chain.types import TYPES_VERSION, ZERO32, AgreementId, Enrolment, Epoch, MemberId, Revision, Terms
+from peerage_chain.types import (
+    TYPES_VERSION,
+    ZERO32,
+    AgreementId,
+    Amendment,
+    Enrolment,
+    Epoch,
+    MemberId,
+    Revision,
+    Terms,
+)
 
 DOMAIN_NAME = "Peerage"
 DOMAIN_VERSION = "1"
@@ -46,6 +56,19 @@ TERMS_FIELDS: Fields = (
     ("bytes32", "salt"),
     ("bytes32", "renews"),
     ("bytes32", "qualityClause"),
+    ("bytes32", "extension"),
+)
+AMENDMENT_FIELDS: Fields = (
+    ("uint16", "version"),
+    ("bytes32", "agreement"),
+    ("uint32", "number"),
+    ("uint64", "capacity"),
+    ("uint64", "pricePerGibEpoch"),
+    ("uint64", "egressPricePerGib"),
+    ("uint64", "collateral"),
+    ("uint32", "minRetentionEpochs"),
+    ("uint32", "endEpoch"),
+    ("uint32", "expires"),
     ("bytes32", "extension"),
 )
 REVISION_FIELDS: Fields = (
@@ -89,6 +112,7 @@ HEAD_FIELDS: Fields = (
 
 TYPES: dict[str, Fields] = {
     "Terms": TERMS_FIELDS,
+    "Amendment": AMENDMENT_FIELDS,
     "Revision": REVISION_FIELDS,
     "Enrolment": ENROLMENT_FIELDS,
     "Revocation": REVOCATION_FIELDS,
@@ -221,6 +245,23 @@ def terms_values(terms: Terms) -> tuple[Any, ...]:
     )
 
 
+def amendment_values(amendment: Amendment) -> tuple[Any, ...]:
+    """The fields of Amendment in the order that is signed and sent."""
+    return (
+        amendment.version,
+        amendment.agreement,
+        amendment.number,
+        amendment.capacity,
+        amendment.price_per_gib_epoch,
+        amendment.egress_price_per_gib,
+        amendment.collateral,
+        amendment.min_retention_epochs,
+        amendment.end_epoch,
+        amendment.expires,
+        amendment.extension,
+    )
+
+
 def revision_values(revision: Revision) -> tuple[Any, ...]:
     """The fields of Revision in the order that is signed and sent."""
     return (
@@ -260,6 +301,11 @@ def terms_digest(terms: Terms, domain: Domain) -> bytes:
 def agreement_id(terms: Terms, domain: Domain) -> AgreementId:
     """The id that an agreement with these terms has on chain."""
     return AgreementId(terms_digest(terms, domain))
+
+
+def amendment_digest(amendment: Amendment, domain: Domain) -> bytes:
+    """What both sides sign to change an agreement's terms."""
+    return digest_of("Amendment", amendment_values(amendment), domain)
 
 
 def revision_digest(revision: Revision, domain: Domain) -> bytes:

@@ -85,6 +85,27 @@ class Deal:
 
 
 @dataclass(frozen=True, slots=True)
+class Amendment:
+    """New terms for an agreement in force (EIP-712 `Amendment`), all of them, changed or not.
+
+    number grows by one. expires: the last epoch in which it may be recorded. The other fields mean what they mean in
+    Terms.
+    """
+
+    agreement: AgreementId
+    number: int
+    capacity: int
+    price_per_gib_epoch: int
+    egress_price_per_gib: int
+    collateral: int
+    min_retention_epochs: int
+    end_epoch: Epoch
+    expires: Epoch
+    extension: bytes = ZERO32
+    version: int = TYPES_VERSION
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """The co-signed state of an agreement's data (EIP-712 `Revision`).
 

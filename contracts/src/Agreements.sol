@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {AgreementBook} from "./base/AgreementBook.sol";
 import {Peered} from "./base/Peered.sol";
-import {IAgreements, Removal} from "./interfaces/IAgreements.sol";
+import {IAgreements, Removal, Signers} from "./interfaces/IAgreements.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IMembers} from "./interfaces/IMembers.sol";
 import {Head, History, Recorded, Revisions} from "./libraries/History.sol";
@@ -12,7 +12,7 @@ import {Pricing} from "./libraries/Pricing.sol";
 import {QualityClause} from "./libraries/QualityClause.sol";
 import {StateTable} from "./libraries/StateTable.sol";
 import {StatusTable} from "./libraries/StatusTable.sol";
-import {AgreementState, LEAF_SIZE, MemberStatus, Revision, Terms} from "./types/Types.sol";
+import {AgreementState, Amendment, LEAF_SIZE, MAX_CAPACITY, MemberStatus, Revision, Terms} from "./types/Types.sol";
 
 /// @notice Agreements and the revisions of their data. See IAgreements.
 ///
@@ -23,8 +23,15 @@ contract Agreements is AgreementBook {
     using StateTable for AgreementState;
     using StatusTable for MemberStatus;
 
-    /// @dev Leaf counts are kept in 40 bits.
-    uint64 private constant MAX_CAPACITY = uint64(LEAF_SIZE << 40) - 1;
+    /// @dev What the newest keys are bound by, where it is not what the terms say from their start: the client's key, and
+    /// what the agreement had spent and lost before.
+    struct Bound {
+        uint80 client;
+        uint80 spent;
+        uint64 lost;
+    }
+
+    mapping(bytes32 id => Bound) private _bound;
 
     constructor(IDirectory directory) Peered(directory) {}
 
@@ -110,8 +117,46 @@ contract Agreements is AgreementBook {
         emit StateChanged(id, from, to);
         if (to.live()) return;
         _release(core.client, core.provider, core.capacity);
-        _unbind(core.clientKey, _fullCost(core), spent);
-        _unbind(core.providerKey, core.collateral, lost);
+        _releaseKeys(id, core, spent, lost);
+    }
+
+    /// @inheritdoc IAgreements
+    function rewrite(Amendment calldata amendment, Signers calldata signers)
+        external
+        override
+        onlyContract(Kinds.AMENDMENTS)
+        onlyCurrent(Kinds.AGREEMENTS)
+    {
+        bytes32 id = amendment.agreement;
+        Core memory core = _agreement[id].core;
+        _releaseKeys(id, core, signers.spent, signers.lost);
+        _load[core.provider].promised += amendment.capacity - core.capacity;
+        core.capacity = amendment.capacity;
+        core.pricePerGibEpoch = amendment.pricePerGibEpoch;
+        core.egressPricePerGib = amendment.egressPricePerGib;
+        core.collateral = amendment.collateral;
+        core.minRetentionEpochs = amendment.minRetentionEpochs;
+        core.endEpoch = amendment.endEpoch;
+        core.amendments = uint16(amendment.number);
+        core.clientKey = signers.clientKey;
+        core.providerKey = signers.providerKey;
+        _agreement[id].core = core;
+        if (signers.ahead > type(uint80).max) revert CostOutOfRange(signers.ahead);
+        _bind(signers.clientKey, signers.ahead, signers.clientLimit);
+        _bind(signers.providerKey, amendment.collateral - signers.lost, signers.providerLimit);
+        _bound[id] = Bound(uint80(signers.ahead), uint80(signers.spent), uint64(signers.lost));
+    }
+
+    /// @inheritdoc IAgreements
+    function shorten(bytes32 id, uint32 endEpoch)
+        external
+        override
+        onlyContract(Kinds.AMENDMENTS)
+        onlyCurrent(Kinds.AGREEMENTS)
+    {
+        Core storage core = _agreement[id].core;
+        if (_bound[id].client == 0) _bound[id].client = uint80(_fullCost(core));
+        core.endEpoch = endEpoch;
     }
 
     function _checkTerms(Terms calldata terms) private view {
@@ -226,12 +271,24 @@ contract Agreements is AgreementBook {
         uint256 limit;
         (signer, status, limit) = _signer(members, member, digest, signature);
         if (!status.promises()) revert StatusForbids(member, status);
-        uint256 bound = boundBy[signer] + amount;
-        if (bound > limit) revert OverSpendingLimit(signer, bound, limit);
-        boundBy[signer] = bound;
+        _bind(signer, amount, limit);
     }
 
-    /// @dev What was spent or lost stays on the key's account for good: a limit caps what a stolen key can cost.
+    function _bind(address key, uint256 amount, uint256 limit) private {
+        uint256 bound = boundBy[key] + amount;
+        if (bound > limit) revert OverSpendingLimit(key, bound, limit);
+        boundBy[key] = bound;
+    }
+
+    /// @dev Frees what the keys of an agreement are bound by, and have not spent or lost: that stays on a key's account for
+    /// good, because a limit caps what a stolen key can cost.
+    function _releaseKeys(bytes32 id, Core memory core, uint256 spent, uint256 lost) private {
+        Bound memory bound = _bound[id];
+        uint256 byClient = bound.client == 0 ? _fullCost(core) : bound.client;
+        _unbind(core.clientKey, byClient, spent > bound.spent ? spent - bound.spent : 0);
+        _unbind(core.providerKey, core.collateral - bound.lost, lost > bound.lost ? lost - bound.lost : 0);
+    }
+
     function _unbind(address key, uint256 bound, uint256 gone) private {
         if (bound > gone) boundBy[key] -= bound - gone;
     }

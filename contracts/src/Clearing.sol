@@ -55,7 +55,7 @@ contract Clearing is IClearing, Dockets {
     }
 
     /// @inheritdoc IClearing
-    function top(bytes32 id, uint64 more) external override onlyCurrent(Kinds.CLEARING) onlyContract(Kinds.AGREEMENTS) {
+    function top(bytes32 id, uint64 more) external override onlyCurrent(Kinds.CLEARING) onlyContract(Kinds.AMENDMENTS) {
         Bill memory bill = _agreements().billOf(id);
         Ledger storage ledger = _ledger[id];
         uint256 target = _escrowTarget(bill, ledger, _rules());
@@ -72,7 +72,7 @@ contract Clearing is IClearing, Dockets {
         external
         override
         onlyCurrent(Kinds.CLEARING)
-        onlyContract(Kinds.AGREEMENTS)
+        onlyContract(Kinds.AMENDMENTS)
     {
         Bill memory bill = _agreements().billOf(id);
         (uint256 pay, uint256 repair) = _costs(bill, _newestLeaves(id));

@@ -16,10 +16,10 @@ from peerage_chain.abi import artifact
 from peerage_chain.client import Chain
 from peerage_chain.deploy import Tuning
 from peerage_chain.events import read_events
-from peerage_chain.typed import address_of
-from peerage_chain.types import CREDIT, GIB, AgreementId, AgreementState
+from peerage_chain.typed import address_of, amendment_digest, sign
+from peerage_chain.types import CREDIT, GIB, AgreementId, AgreementState, Amendment, Epoch
 
-CONTRACTS = ("Agreements", "Proofs", "Clearing")
+CONTRACTS = ("Agreements", "Amendments", "Proofs", "Clearing")
 AMOUNTS = frozenset({"amount", "burned", "collateral", "escrow", "paid", "toClient", "toProvider", "penalty", "charge"})
 TERM_EPOCHS = 30
 OLD, NEW = Tree(bytes(range(256)) * 4 * 100), Tree(bytes(range(256)) * 4 * 140)
@@ -32,6 +32,8 @@ def shown(event: str, name: str, value: Any) -> str:
         return f"{value / CREDIT:.6f}"
     if isinstance(value, bytes):
         return value[:4].hex() + "…"
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{key} {shown(event, key, part)}" for key, part in value.items() if part) + ")"
     if isinstance(value, str) and value.startswith("0x"):
         return value[:8] + "…"
     return str(value)
@@ -118,7 +120,38 @@ class Story:
         await self.tell("appealed: the heavy penalty waits", "Appealed")
         await network.operator.decide(self.id, 0, cancelled=True)
         await self.tell("decided: it goes back to the collateral", "Concluded")
-        await self.end(terms.end_epoch)
+        await self.renew(terms.end_epoch)
+        await self.exit()
+
+    async def renew(self, end_epoch: int) -> None:
+        network, now = self.network, await self.network.observer.now()
+        deal = (await network.observer.agreement(self.id)).terms
+        amendment = Amendment(
+            agreement=self.id,
+            number=1,
+            capacity=2 * deal.capacity,
+            price_per_gib_epoch=deal.price_per_gib_epoch,
+            egress_price_per_gib=deal.egress_price_per_gib,
+            collateral=deal.collateral,
+            min_retention_epochs=deal.min_retention_epochs,
+            end_epoch=Epoch(end_epoch + 100 * TERM_EPOCHS),
+            expires=Epoch(now.epoch + 2),
+        )
+        digest = amendment_digest(amendment, self.alice.chain.domain)
+        await self.bob.chain.amend(amendment, sign(self.alice.node_key, digest), sign(self.bob.node_key, digest))
+        await self.tell("renewed, with twice the capacity: one amendment, no data moved", "Amended", "Topped")
+        await self.proves(2, NEW)
+        await self.settle()
+        await self.tell("proven and paid as before", "Settled")
+
+    async def exit(self) -> None:
+        account = await Chain.connect(self.network.url, node_key=self.alice.account_key)
+        try:
+            await account.exit(self.id)
+        finally:
+            await account.close()
+        await self.tell("Alice's account ends it early: a notice to keep, and pay for it", "Exited", "ExitCharged")
+        await self.end((await self.network.observer.agreement(self.id)).terms.end_epoch)
 
     async def end(self, end_epoch: int) -> None:
         network = self.network

@@ -97,8 +97,8 @@ def _forget_announcement(past: AgreementPast) -> None:
 
 
 def _hasten(past: AgreementPast) -> None:
-    block, removal = past.announced[0]
-    past.announced[0] = block, replace(removal, ready=Epoch(removal.ready - 1))
+    block, removal, retention = past.announced[0]
+    past.announced[0] = block, replace(removal, ready=Epoch(removal.ready - 1)), retention
 
 
 @pytest.mark.parametrize("forge", [_forget_announcement, _hasten])

@@ -12,7 +12,7 @@ from eth_account.messages import encode_typed_data
 from eth_hash.auto import keccak
 
 from peerage_chain import typed
-from peerage_chain.types import AgreementId, Enrolment, Epoch, MemberId, Revision, Terms
+from peerage_chain.types import AgreementId, Amendment, Enrolment, Epoch, MemberId, Revision, Terms
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "eip712.json").read_text())
 DOMAIN = typed.Domain(VECTORS["domain"]["chainId"], VECTORS["domain"]["verifyingContract"])
@@ -33,6 +33,9 @@ def digest_of_case(case: dict[str, Any]) -> bytes:
         case "Revision":
             names = {f.name: _camel(f.name) for f in dataclasses.fields(Revision)}
             return typed.revision_digest(Revision(**{name: m[camel] for name, camel in names.items()}), DOMAIN)
+        case "Amendment":
+            names = {f.name: _camel(f.name) for f in dataclasses.fields(Amendment)}
+            return typed.amendment_digest(Amendment(**{name: m[camel] for name, camel in names.items()}), DOMAIN)
         case "Enrolment":
             names = {f.name: _camel(f.name) for f in dataclasses.fields(Enrolment)}
             return typed.enrolment_digest(Enrolment(**{name: m[camel] for name, camel in names.items()}), DOMAIN)

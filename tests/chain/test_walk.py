@@ -20,6 +20,9 @@ CHAPTERS = (
     "three more missed",
     "appealed",
     "decided",
+    "renewed",
+    "proven and paid as before",
+    "Alice's account ends it early",
     "ended",
     "withdrawn",
 )

@@ -63,7 +63,7 @@ contract ChargesTest is Ledgers {
     function test_top_takesCollateralAndFillsTheEscrow() public {
         pass(3, true);
         settle(); // the escrow is full
-        vm.prank(address(agreements));
+        vm.prank(address(amendments));
         vm.expectEmit(address(clearing));
         emit IClearing.Topped(id, 5, 0);
         clearing.top(id, 5);
@@ -74,7 +74,7 @@ contract ChargesTest is Ledgers {
 
     function test_top_needsTheProvidersCredits() public {
         uint256 free = START_BALANCE - COLLATERAL;
-        vm.prank(address(agreements));
+        vm.prank(address(amendments));
         vm.expectRevert(abi.encodeWithSelector(IAccounts.InsufficientBalance.selector, PROVIDER, free, free + 1));
         clearing.top(id, uint64(free + 1));
     }
@@ -86,11 +86,11 @@ contract ChargesTest is Ledgers {
         settle(); // the escrow has paid for an epoch and could not be filled
         uint256 missing = ESCROW - clearing.escrowOf(id);
         assertGt(missing, 0);
-        vm.prank(address(agreements));
+        vm.prank(address(amendments));
         vm.expectRevert(abi.encodeWithSelector(IAccounts.InsufficientBalance.selector, CLIENT, 0, missing));
         clearing.top(id, 0);
         deposit(CLIENT, missing);
-        vm.prank(address(agreements));
+        vm.prank(address(amendments));
         clearing.top(id, 0);
         assertEq(clearing.escrowOf(id), ESCROW);
         assertConserved();
@@ -99,7 +99,7 @@ contract ChargesTest is Ledgers {
     // Leaving early
 
     function test_exit_theProviderPaysForTheRepair() public {
-        vm.prank(address(agreements));
+        vm.prank(address(amendments));
         vm.expectEmit(address(clearing));
         emit IClearing.ExitCharged(id, 3, false, REPAIR, 0);
         clearing.chargeExit(id, false);
@@ -112,14 +112,14 @@ contract ChargesTest is Ledgers {
     function test_exit_theProviderPaysOnceOnly() public {
         pass(2, false); // the second miss has compensated the client already
         closeAndSettle();
-        vm.prank(address(agreements));
+        vm.prank(address(amendments));
         clearing.chargeExit(id, false);
         assertEq(ledger().compensated, REPAIR);
         assertConserved();
     }
 
     function test_exit_theClientPaysSomeEpochs() public {
-        vm.prank(address(agreements));
+        vm.prank(address(amendments));
         vm.expectEmit(address(clearing));
         emit IClearing.ExitCharged(id, 3, true, 16 * PAY, 0);
         clearing.chargeExit(id, true);
@@ -131,7 +131,7 @@ contract ChargesTest is Ledgers {
 
     function test_exit_theClientPaysOutOfItsEscrowAtLast() public {
         leave(CLIENT, PAY);
-        vm.prank(address(agreements));
+        vm.prank(address(amendments));
         clearing.chargeExit(id, true);
         assertEq(clearing.balanceOf(CLIENT), 0);
         assertEq(clearing.escrowOf(id), ESCROW - 15 * PAY);
@@ -140,7 +140,7 @@ contract ChargesTest is Ledgers {
 
     function test_exit_refusesAClientThatCannotPay() public {
         drain(); // 16 epochs' pay of 64 MiB, and 8 in escrow
-        vm.prank(address(agreements));
+        vm.prank(address(amendments));
         vm.expectRevert(abi.encodeWithSelector(IAccounts.InsufficientBalance.selector, CLIENT, ESCROW, 16 * FULL));
         clearing.chargeExit(id, true);
     }
@@ -202,9 +202,9 @@ contract ChargesTest is Ledgers {
         clearing.refund(3, 1);
         vm.expectRevert(abi.encodeWithSelector(IPeered.OnlyContract.selector, Kinds.DEMANDS, account(3)));
         clearing.penaliseDemand(id);
-        vm.expectRevert(abi.encodeWithSelector(IPeered.OnlyContract.selector, Kinds.AGREEMENTS, account(3)));
+        vm.expectRevert(abi.encodeWithSelector(IPeered.OnlyContract.selector, Kinds.AMENDMENTS, account(3)));
         clearing.top(id, 1);
-        vm.expectRevert(abi.encodeWithSelector(IPeered.OnlyContract.selector, Kinds.AGREEMENTS, account(3)));
+        vm.expectRevert(abi.encodeWithSelector(IPeered.OnlyContract.selector, Kinds.AMENDMENTS, account(3)));
         clearing.chargeExit(id, false);
         vm.expectRevert(abi.encodeWithSelector(IPeered.OnlyContract.selector, Kinds.PROOFS, account(3)));
         clearing.chargeLoss(id, 1);

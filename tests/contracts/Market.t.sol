@@ -12,7 +12,7 @@ contract MarketTest is Test {
 
     function setUp() public {
         market = new Market();
-        bytes4[] memory actions = new bytes4[](32);
+        bytes4[] memory actions = new bytes4[](34);
         actions[0] = market.advance.selector;
         actions[1] = market.advance.selector; // time passes more often than anything else happens
         actions[2] = market.advance.selector;
@@ -45,6 +45,8 @@ contract MarketTest is Test {
         actions[29] = market.reportLoss.selector;
         actions[30] = market.reportRestored.selector;
         actions[31] = market.advance.selector;
+        actions[32] = market.amend.selector;
+        actions[33] = market.exit.selector;
         targetContract(address(market));
         targetSelector(FuzzSelector(address(market), actions));
     }
@@ -139,8 +141,8 @@ contract MarketTest is Test {
         uint256[] memory should = new uint256[](number + 1);
         for (uint32 member = 1; member <= number; ++member) {
             has[member] = market.balanceOf(member) + market.withdrawn(member);
-            has[member] += market.setAside(member) + market.answersPaid(member);
-            should[member] = market.deposited(member) + market.answersEarned(member);
+            has[member] += market.setAside(member) + market.answersPaid(member) + market.exitPaid(member);
+            should[member] = market.deposited(member) + market.answersEarned(member) + market.exitEarned(member);
         }
         for (uint256 i = 0; i < all.length; ++i) {
             LedgerView memory ledger = all[i].ledger;

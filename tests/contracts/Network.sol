@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {Test} from "forge-std/Test.sol";
 import {Agreements} from "peerage/Agreements.sol";
+import {Amendments} from "peerage/Amendments.sol";
 import {Anchors} from "peerage/Anchors.sol";
 import {Beacon} from "peerage/Beacon.sol";
 import {Clearing} from "peerage/Clearing.sol";
@@ -35,6 +36,7 @@ abstract contract Network is Test {
     Members internal members;
     Beacon internal beacon;
     Agreements internal agreements;
+    Amendments internal amendments;
     Proofs internal proofs;
     Clearing internal clearing;
     Anchors internal anchors;
@@ -66,6 +68,7 @@ abstract contract Network is Test {
         members = new Members(directory);
         beacon = new Beacon(directory);
         agreements = new Agreements(directory);
+        amendments = new Amendments(directory);
         proofs = new Proofs(directory);
         clearing = new Clearing(directory);
         anchors = new Anchors(directory);
@@ -75,6 +78,7 @@ abstract contract Network is Test {
         directory.set(Kinds.MEMBERS, address(members));
         directory.set(Kinds.BEACON, address(beacon));
         directory.set(Kinds.AGREEMENTS, address(agreements));
+        directory.set(Kinds.AMENDMENTS, address(amendments));
         directory.set(Kinds.PROOFS, address(proofs));
         directory.set(Kinds.CLEARING, address(clearing));
         directory.set(Kinds.ANCHORS, address(anchors));

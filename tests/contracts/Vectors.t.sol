@@ -5,7 +5,7 @@ import {Test} from "forge-std/Test.sol";
 import {stdJson} from "forge-std/StdJson.sol";
 import {SumTree} from "peerage/libraries/SumTree.sol";
 import {TypedData} from "peerage/libraries/TypedData.sol";
-import {Enrolment, LEAF_SIZE, Revision, Revocation, Terms} from "peerage/types/Types.sol";
+import {Amendment, Enrolment, LEAF_SIZE, Revision, Revocation, Terms} from "peerage/types/Types.sol";
 import {SumTrees} from "./SumTrees.sol";
 
 /// @notice The golden vectors that the Python packages are tested against, too.
@@ -21,6 +21,10 @@ contract VectorsTest is Test {
     }
 
     function hash(Revision calldata given) external pure returns (bytes32) {
+        return TypedData.hash(given);
+    }
+
+    function hash(Amendment calldata given) external pure returns (bytes32) {
         return TypedData.hash(given);
     }
 
@@ -92,6 +96,7 @@ contract VectorsTest is Test {
         if (kind == keccak256("Terms")) return this.hash(terms(json, key));
         if (kind == keccak256("Revision")) return this.hash(revision(json, key));
         if (kind == keccak256("Enrolment")) return this.hash(enrolment(json, key));
+        if (kind == keccak256("Amendment")) return this.hash(amendment(json, key));
         if (kind == keccak256("Revocation")) {
             return this.hash(
                 Revocation(
@@ -120,6 +125,20 @@ contract VectorsTest is Test {
         given.salt = word(json, key, ".salt");
         given.renews = word(json, key, ".renews");
         given.qualityClause = word(json, key, ".qualityClause");
+        given.extension = word(json, key, ".extension");
+    }
+
+    function amendment(string memory json, string memory key) internal pure returns (Amendment memory given) {
+        given.version = uint16(num(json, key, ".version"));
+        given.agreement = word(json, key, ".agreement");
+        given.number = uint32(num(json, key, ".number"));
+        given.capacity = uint64(num(json, key, ".capacity"));
+        given.pricePerGibEpoch = uint64(num(json, key, ".pricePerGibEpoch"));
+        given.egressPricePerGib = uint64(num(json, key, ".egressPricePerGib"));
+        given.collateral = uint64(num(json, key, ".collateral"));
+        given.minRetentionEpochs = uint32(num(json, key, ".minRetentionEpochs"));
+        given.endEpoch = uint32(num(json, key, ".endEpoch"));
+        given.expires = uint32(num(json, key, ".expires"));
         given.extension = word(json, key, ".extension");
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {AgreementState, Revision, Terms} from "../types/Types.sol";
+import {AgreementState, Amendment, Revision, Terms} from "../types/Types.sol";
 
 /// @notice What the chain keeps of the terms, as amended; the opening event has them in full.
 /// @param startEpoch First epoch of the term, or that of the opening if it came later.
@@ -87,6 +87,18 @@ struct Removal {
 }
 
 /// @notice Agreements: terms signed by both sides, their state, and the co-signed revisions of their data.
+/// @notice The keys that signed new terms, and what binds them from then on, micro-credits.
+/// @param ahead What the client may still have to pay. spent, lost: what was paid and what the collateral lost before.
+struct Signers {
+    address clientKey;
+    uint256 clientLimit;
+    address providerKey;
+    uint256 providerLimit;
+    uint256 ahead;
+    uint256 spent;
+    uint256 lost;
+}
+
 interface IAgreements {
     error UnknownAgreement(bytes32 id);
     error AlreadyOpened(bytes32 id);
@@ -156,6 +168,13 @@ interface IAgreements {
     /// announced removal, by exactly its leaves, from the epoch on in which it is ready, and the removal is then done.
     function revise(Revision calldata revision, bytes calldata clientSignature, bytes calldata providerSignature)
         external;
+
+    /// @notice Puts new terms in the place of the former ones, and binds the keys that signed them. Amendments only, which has
+    /// checked them.
+    function rewrite(Amendment calldata amendment, Signers calldata signers) external;
+
+    /// @notice Ends an agreement sooner; its keys stay bound by what they signed. Amendments only.
+    function shorten(bytes32 id, uint32 endEpoch) external;
 
     /// @notice Announces that data will be removed once the minimum retention has passed from now. A key of the client, not
     /// while suspended; the agreement is ACTIVE and has no removal pending.

@@ -7,6 +7,7 @@ library Kinds {
     bytes32 internal constant MEMBERS = keccak256("Members");
     bytes32 internal constant BEACON = keccak256("Beacon");
     bytes32 internal constant AGREEMENTS = keccak256("Agreements");
+    bytes32 internal constant AMENDMENTS = keccak256("Amendments");
     bytes32 internal constant PROOFS = keccak256("Proofs");
     bytes32 internal constant CLEARING = keccak256("Clearing");
     bytes32 internal constant DEMANDS = keccak256("Demands");

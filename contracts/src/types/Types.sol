@@ -9,6 +9,8 @@ uint16 constant TYPES_VERSION = 1;
 
 /// @dev Bytes of a leaf, the unit of a proof and of billing.
 uint256 constant LEAF_SIZE = 1024;
+/// @dev Of an agreement, bytes: leaf counts are kept in 40 bits.
+uint64 constant MAX_CAPACITY = uint64(LEAF_SIZE << 40) - 1;
 
 /// @notice The network's parameters. A zero stands for the default, where there is one. The first four never change; the
 /// others are the market's rules, which the Directory's owner changes with a delay that all see.
@@ -129,6 +131,23 @@ struct Revision {
     uint64 leaves;
     uint64 bytesUp;
     uint64 bytesDown;
+    uint32 expires;
+    bytes32 extension;
+}
+
+/// @notice New terms for an agreement in force (EIP-712), signed by a key of each side; all of them, changed or not.
+/// @param number How many amendments there are with this one.
+/// @param expires Last epoch in which it may be recorded; afterwards its number may be used again.
+struct Amendment {
+    uint16 version;
+    bytes32 agreement;
+    uint32 number;
+    uint64 capacity;
+    uint64 pricePerGibEpoch;
+    uint64 egressPricePerGib;
+    uint64 collateral;
+    uint32 minRetentionEpochs;
+    uint32 endEpoch;
     uint32 expires;
     bytes32 extension;
 }

@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {AgreementView} from "peerage/interfaces/IAgreements.sol";
 import {LedgerView} from "peerage/interfaces/IClearing.sol";
 import {Docket, DocketState} from "peerage/interfaces/IDockets.sol";
+import {Amenders} from "./Amenders.sol";
 import {Appeals} from "./Appeals.sol";
 import {Books} from "./Books.sol";
 import {Clients} from "./Clients.sol";
@@ -12,7 +13,7 @@ import {Outsiders} from "./Outsiders.sol";
 import {Providers} from "./Providers.sol";
 
 /// @notice Everything that a fuzzer may do to the network, and what the invariants compare.
-contract Market is Clients, Providers, Demanders, Appeals, Outsiders {
+contract Market is Clients, Amenders, Providers, Demanders, Appeals, Outsiders {
     using Books for Books.Book;
 
     /// @dev Where an agreement stands, and where the books say that it should.
