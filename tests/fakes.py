@@ -12,11 +12,13 @@ from peerage.flow.provide import Provider
 from peerage.model import AgreementId, Epoch, MemberId
 from peerage.net.client import PeerClient
 from peerage.net.server import PeerServer
+from peerage.net.throttle import Throttle
 from peerage.net.tls import TlsIdentity, make_certificate
 from peerage.store.objects import ObjectStore
 from peerage_chain import typed
 from peerage_chain.challenge import LINK_BYTES
 from peerage_chain.errors import ChainUnavailable, Reverted
+from peerage_chain.quality import Drawing, Figures, QualityRecord
 from peerage_chain.typed import Domain
 from peerage_chain.types import (
     CREDIT,
@@ -67,6 +69,13 @@ class FakeLedger:
     proofs: list[tuple[AgreementId, Epoch, tuple[Sample, ...]]] = field(default_factory=list)
     challenges: dict[tuple[AgreementId, Epoch], Challenge] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    tip: bytes = bytes(LINK_BYTES)
+    beaten: int | None = None
+    """The epoch of everybody's last beat, by default the current one."""
+    drawings: dict[Epoch, Drawing] = field(default_factory=dict)
+    records: dict[tuple[MemberId, Epoch], QualityRecord] = field(default_factory=dict)
+    reports: list[tuple[Epoch, dict[MemberId, Figures]]] = field(default_factory=list)
+    refuses_reports: bool = False
     _roster: tuple[MemberInfo, ...] = ()
     _generation: int = 0
 
@@ -146,7 +155,7 @@ class FakeLedger:
         return self.removals.get(id)
 
     async def last_beat(self, member: MemberId) -> Epoch:
-        return Epoch(self.epoch)
+        return Epoch(self.epoch if self.beaten is None else self.beaten)
 
     async def proven(self, id: AgreementId, epoch: Epoch) -> bool:
         self._call("proven")
@@ -166,7 +175,7 @@ class FakeLedger:
 
     async def beacon_tip(self, member: MemberId) -> tuple[bytes, Epoch]:
         self._call("beacon_tip")
-        return bytes(LINK_BYTES), Epoch(0)
+        return self.tip, Epoch(0)
 
     async def enrol(self, enrolment: Enrolment, certificate: bytes, endpoint: str, site: str, signature: bytes) -> None:
         raise NotImplementedError
@@ -253,6 +262,22 @@ class FakeLedger:
     async def anchor(self, repository: int, number: int, head: bytes) -> None:
         self._call("anchor")
 
+    async def drawing(self, epoch: Epoch) -> Drawing | None:
+        self._call("drawing")
+        return self.drawings.get(epoch)
+
+    async def quality_records(
+        self, providers: Sequence[MemberId], first: Epoch, end: Epoch
+    ) -> dict[MemberId, tuple[QualityRecord | None, ...]]:
+        self._call("quality_records")
+        return {p: tuple(self.records.get((p, Epoch(e))) for e in range(first, end)) for p in providers}
+
+    async def report_probes(self, epoch: Epoch, probes: Sequence[tuple[MemberId, Figures]]) -> None:
+        self._call("report_probes")
+        if self.refuses_reports:
+            raise Reverted("EntityReported", {"epoch": epoch})
+        self.reports.append((epoch, dict(probes)))
+
 
 @dataclass
 class Peer:
@@ -289,7 +314,13 @@ class Network:
     ledger: FakeLedger = field(default_factory=FakeLedger)
     peers: list[Peer] = field(default_factory=list)
 
-    async def add(self, policy: Policy | None = None, listen: bool = True, idle_s: float = 5.0) -> Peer:
+    async def add(
+        self,
+        policy: Policy | None = None,
+        listen: bool = True,
+        idle_s: float = 5.0,
+        throttle: Throttle | None = None,
+    ) -> Peer:
         member = MemberId(len(self.peers) + 1)
         node_key = key(member)
         key_pem, certificate = make_certificate(typed.address_of(node_key))
@@ -313,7 +344,7 @@ class Network:
                 ledger.now_s,
             )
             peer.server = PeerServer(
-                peer.provider, peer.identity, member, ledger.newest_roster, ledger.now_s, "test", idle_s=idle_s
+                peer.provider, peer.identity, member, ledger.newest_roster, ledger.now_s, "test", idle_s, throttle
             )
             peer.port = await peer.server.start("127.0.0.1", 0)
             self.enlist(peer)

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from peerage.model import AgreementId, MemberId, ObjectKind, Receipt, ShardRoot
+from peerage_chain.quality import Drawing, Figures, QualityRecord
 from peerage_chain.types import (
     AgreementInfo,
     Anchor,
@@ -78,6 +79,20 @@ class Ledger(Protocol):
     async def open_demands(self, provider: MemberId) -> Sequence[Demand]: ...
     async def answer_demand(self, number: int, samples: Sequence[Sample]) -> None: ...
     async def settle(self, ids: Sequence[AgreementId]) -> None: ...
+    async def drawing(self, epoch: Epoch) -> Drawing | None:
+        """What the draws of an epoch depend on; None if it has no seed."""
+        ...
+
+    async def quality_records(
+        self, providers: Sequence[MemberId], first: Epoch, end: Epoch
+    ) -> Mapping[MemberId, Sequence[QualityRecord | None]]:
+        """Each provider's median record of every epoch in [first, end); None where there is none."""
+        ...
+
+    async def report_probes(self, epoch: Epoch, probes: Sequence[tuple[MemberId, Figures]]) -> None:
+        """Report what was measured in the epoch before the current one, after this epoch's beat."""
+        ...
+
     async def anchor(self, repository: int, number: int, head: bytes) -> None: ...
 
 
@@ -116,6 +131,10 @@ class Peers(Protocol):
     async def get_object(
         self, member: MemberId, root: ShardRoot, offset: int = 0, length: int | None = None
     ) -> bytes: ...
+    async def drop_object(self, member: MemberId, agreement: AgreementId, root: ShardRoot) -> None:
+        """Have an object dropped that no revision lists."""
+        ...
+
     async def list_objects(self, member: MemberId, agreement: AgreementId) -> list[tuple[ShardRoot, int]]:
         """The agreement's objects in tree order: (root, leaves), co-signed ones first, then those stored since."""
         ...

@@ -255,6 +255,9 @@ async def test_when_providers_go_away_in_the_middle_the_rest_is_stored_in_smalle
             peers.shelves[id].fail_after = 1
         await backup(context, [os.fsencode(source)], silent)
         assert Code(2, 2) in {code for _, code, _ in context.catalogue.stripes()}
+        for id in range(2, 6):  # what they took before they went is needed, too
+            peers.shelves[id].fail_after = None
+            peers.shelves[id].down = False
         await restore(context, "latest", tmp_path / "back", [], silent)
         same(source, tmp_path / "back" / "source")
 

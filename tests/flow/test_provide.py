@@ -13,7 +13,7 @@ import pytest
 from tests.fakes import DOMAIN, Network, Peer, key, terms_between
 
 from peerage.deal.policy import Policy
-from peerage.errors import IntegrityError
+from peerage.errors import IntegrityError, PeerRefused
 from peerage.model import AgreementId, ShardRoot
 from peerage.shard.tree import AgreementTree, object_tree, verify
 from peerage.wire.refusals import Refusal, RefusalCode
@@ -395,3 +395,39 @@ async def test_guessed_ids_do_not_load_the_chain(pair: Pair) -> None:
             provider.provider.list_objects(client.info, AgreementId(b"g" * 32), 0, 10), RefusalCode.NO_SUCH_AGREEMENT
         )
     assert client.ledger.calls.count("agreement") == before + 1
+
+
+async def test_what_no_revision_lists_is_dropped_at_once(network: Network, pair: Pair) -> None:
+    client, provider, agreement = pair
+    (kept, _), (loose, _) = objects = await put(pair, 2)
+    await cosign(pair, revision_over(pair, objects[:1]), [kept])
+    drop = client.client.drop_object
+    await drop(provider.member, agreement, loose)
+    assert [root for root, _ in provider.store.objects_of(agreement)] == [kept]
+    assert provider.store.usage(agreement=agreement).used_bytes == 3 * 1024
+    stranger = await network.add(listen=False)
+    for caller, of, root, code in (
+        (client, agreement, loose, RefusalCode.NO_SUCH_OBJECT),
+        (client, agreement, kept, RefusalCode.STALE_REVISION),
+        (client, AgreementId(bytes(32)), kept, RefusalCode.NO_SUCH_AGREEMENT),
+        (stranger, agreement, kept, RefusalCode.NO_SUCH_AGREEMENT),
+    ):
+        with pytest.raises(PeerRefused) as caught:
+            await caller.client.drop_object(provider.member, of, root)
+        assert caught.value.code == code
+    network.enlist(client, status=MemberStatus.SUSPENDED)
+    with pytest.raises(PeerRefused) as caught:
+        await drop(provider.member, agreement, kept)
+    assert caught.value.code == RefusalCode.SUSPENDED
+
+
+async def test_attack_a_stolen_node_drops_what_is_recorded(pair: Pair) -> None:
+    client, provider, agreement = pair
+    objects = await put(pair, 1)
+    revision = revision_over(pair, objects)
+    await cosign(pair, revision, roots(objects))
+    await record(pair, revision)
+    await provider.provider.refresh()
+    with pytest.raises(PeerRefused, match="listed by a revision"):
+        await client.client.drop_object(provider.member, agreement, objects[0][0])
+    assert provider.store.objects_of(agreement) == objects

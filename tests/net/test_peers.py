@@ -107,6 +107,7 @@ async def test_a_newly_enrolled_node_is_let_in_without_a_restart(network: Networ
     client, provider, _ = pair
     await client.client.hello(provider.member)
     newcomer = await network.add(listen=False)
+    await client.client.hello(provider.member)  # on the open connection, after the newcomer is on the roster
     assert (await newcomer.client.hello(provider.member)).member == provider.member
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.fakes import DOMAIN, Network
 
+from peerage.errors import PeerRefused
 from peerage.model import KIB, MIB, ShardRoot
 from peerage.net.client import PeerClient
 from peerage.net.throttle import Bucket, Throttle
@@ -157,3 +158,64 @@ async def test_objects_go_and_come_at_the_limit(tmp_path: Path) -> None:
         assert 0.45 < got_s < 4
     finally:
         await network.close()
+
+
+async def test_what_a_node_serves_keeps_to_its_limits(tmp_path: Path) -> None:
+    rate = 2 * MIB
+    network = Network(tmp_path)
+    try:
+        provider = await network.add(throttle=Throttle(lambda: rate, lambda: rate))
+        client = await network.add(listen=False)
+        agreement = network.agree(client, provider)
+        assert client.client is not None
+        data = os.urandom(MIB)
+        root = object_tree(data).root
+        begun_s = time.monotonic()
+        await client.client.put_object(provider.member, agreement, root, data)
+        put_s = time.monotonic() - begun_s
+        whole = asyncio.create_task(client.client.get_object(provider.member, root))
+        await asyncio.sleep(0.1)
+        begun_s = time.monotonic()
+        await client.client.get_object(provider.member, root, 0, KIB)
+        leaf_s = time.monotonic() - begun_s
+        assert await whole == data
+        get_s = time.monotonic() - begun_s + 0.1
+        assert 0.4 < put_s < 1.0
+        assert 0.4 < get_s < 1.0
+        assert leaf_s < 0.4, "a small read does not wait for a large one to end"
+    finally:
+        await network.close()
+
+
+async def test_a_caller_is_told_that_the_line_is_full(tmp_path: Path) -> None:
+    network = Network(tmp_path)
+    try:
+        provider = await network.add(idle_s=1.0, throttle=Throttle(lambda: 256 * KIB, lambda: None))
+        client = await network.add(listen=False)
+        agreement = network.agree(client, provider)
+        assert client.client is not None
+        data = os.urandom(4 * MIB)
+        root = object_tree(data).root
+        await client.client.put_object(provider.member, agreement, root, data)
+        whole = asyncio.create_task(client.client.get_object(provider.member, root))
+        await asyncio.sleep(0.1)
+        with pytest.raises(PeerRefused) as caught:
+            await client.client.get_object(provider.member, root, 0, MIB)
+        assert caught.value.code == "busy"
+        whole.cancel()
+        await asyncio.gather(whole, return_exceptions=True)
+    finally:
+        await network.close()
+
+
+async def test_what_is_served_and_what_is_sent_share_the_rate() -> None:
+    world = World(4 * MIB)
+    other = world.bucket.beside()
+
+    async def body(bucket: Bucket) -> None:
+        async with bucket.turn() as pace:
+            for _ in range(16):
+                await pace(256 * KIB)
+
+    await world.clock.run([asyncio.create_task(body(b)) for b in (world.bucket, other)])
+    assert world.clock.now == pytest.approx(2.0)

@@ -36,6 +36,7 @@ VERBS = {
     "recover": "peerage.cli.recover:recover",
     "status": "peerage.cli.status:status",
     "risk": "peerage.cli.risk:risk",
+    "quality": "peerage.cli.quality:quality",
     "account": "peerage.cli.account:account",
     "prune": "peerage.cli.prune:prune",
     "check": "peerage.cli.check:check",

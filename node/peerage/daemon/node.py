@@ -24,9 +24,11 @@ from peerage.deal.policy import Policy, offer_of
 from peerage.errors import LocalFault, PeerageError, UserError
 from peerage.flow import enrol
 from peerage.flow.context import NodeContext
+from peerage.flow.probe import Prober
 from peerage.flow.prove import answer_demands, beat, prove, settle
 from peerage.flow.provide import Provider
 from peerage.flow.publish import record
+from peerage.flow.quality import refresh_quality
 from peerage.flow.rebuild import is_lost, rebuild_catalogue
 from peerage.flow.removal import carry_out_removals
 from peerage.flow.repair import repair
@@ -43,6 +45,7 @@ from peerage.seal.keys import KeyRing
 from peerage.store.catalogue import Catalogue
 from peerage.store.database import remove_journals
 from peerage.store.home import Home
+from peerage.store.measures import Measures
 from peerage.store.objects import ObjectStore
 from peerage_chain import typed
 from peerage_chain.client import Chain
@@ -135,7 +138,14 @@ class Node:
                 now_s=lambda: self._now_s(clock),
             )
             host, _, port = self._config.listen.rpartition(":")
-            server = PeerServer(provider, identity, self._member.id, lambda: self._roster, lambda: self._now_s(clock))
+            server = PeerServer(
+                provider,
+                identity,
+                self._member.id,
+                lambda: self._roster,
+                lambda: self._now_s(clock),
+                throttle=throttle.beside(),
+            )
             try:
                 bound = await server.start(host.strip("[]"), int(port))
             except OSError as error:
@@ -166,19 +176,24 @@ class Node:
                 seed=node,
                 report=log_event,
             )
+            measures = Measures(self._home)
+            prober = Prober(context, self._onion, measures, self._limited, lambda: verbs.busy)
             log.info("node is up", member=self._member.id, node=node, endpoint=endpoint)
             for name, step in (
-                ("ready", self._until_whole(context, lambda: verbs.ready(context, clock, scheduler))),
+                ("ready", self._until_whole(context, lambda: verbs.ready(context, clock, scheduler, measures))),
                 ("roster", self._each_block(clock, lambda _: self._refresh_roster(chain))),
                 ("revoked", self._until_revoked(clock, node)),
                 ("enrolled", self._each_epoch(clock, lambda _: self._stay_enrolled(chain, node, endpoint))),
-                ("beat", self._beats(chain, clock)),
+                ("beat", self._until_done(clock, lambda time: self._beat(chain, time))),
                 ("offer", self._each_epoch(clock, lambda _: self._offer(chain))),
                 # Four looks an epoch are enough: challenges are fixed before it begins.
                 ("prove", self._each_block(clock, lambda t: self._prove(chain, provider, t), looks=4)),
                 ("demands", self._each_epoch(clock, lambda _: self._answer(chain, provider))),
                 ("settle", self._each_epoch(clock, lambda time: self._settle(context, time))),
                 ("watch", self._each_epoch(clock, lambda _: self._watch(context, verbs))),
+                ("probe", self._until_done(clock, lambda time: prober.probe(time, log_event))),
+                ("report", self._until_done(clock, lambda time: prober.send(time, log_event))),
+                ("quality", self._each_epoch(clock, lambda _: self._rank(context, measures, peers))),
                 ("endpoints", self._each_epoch(clock, lambda time: self._compare(chain, time))),
                 ("schedule", scheduler.run()),
                 ("clean", self._each_epoch(clock, lambda _: provider.refresh())),
@@ -281,6 +296,20 @@ class Node:
             epoch = now.epoch
             await self._guard(step, now)
 
+    async def _until_done(self, clock: Clock, step: Callable[[ChainTime], Awaitable[bool]]) -> None:
+        """Run `step` with each block of an epoch until it returns that the epoch is done with."""
+        done = -1
+
+        async def once(now: ChainTime) -> None:
+            nonlocal done
+            if await step(now):
+                done = now.epoch
+
+        while True:
+            now = await clock.next_epoch(done)
+            await self._guard(once, now)
+            await clock.block(now.block + 1)
+
     async def _guard(self, step: Step, now: ChainTime) -> None:
         try:
             await step(now)
@@ -301,19 +330,9 @@ class Node:
             "recover it here from the words, or run the other one"
         )
 
-    async def _beats(self, chain: Chain, clock: Clock) -> None:
+    async def _beat(self, chain: Chain, now: ChainTime) -> bool:
         """Beat as early in each epoch as can be; while the window is open, try again."""
-        done = -1
-
-        async def step(now: ChainTime) -> None:
-            nonlocal done
-            if await beat(chain, self._member.id, self._onion, now) or not now.beats_open:
-                done = now.epoch
-
-        while True:
-            now = await clock.next_epoch(done)
-            await self._guard(step, now)
-            await clock.block(now.block + 1)
+        return await beat(chain, self._member.id, self._onion, now) or not now.beats_open
 
     async def _answer(self, chain: Chain, provider: Provider) -> None:
         await answer_demands(chain, self._member.id, provider, self._in_worker, log_event)
@@ -338,6 +357,13 @@ class Node:
             if (checks := context.catalogue.checks(a.id, 1)) and not checks[0].proven
         }
         await settle(context.ledger, context.member, now.epoch, missed, log_event)
+
+    def _limited(self) -> bool:
+        return self._limits.up() is not None or self._limits.down() is not None
+
+    async def _rank(self, context: NodeContext, measures: Measures, peers: PeerClient) -> None:
+        measures.saw(peers.take_moved())
+        await refresh_quality(context, measures)
 
     async def _compare(self, chain: Chain, now: ChainTime) -> None:
         """Say so when the endpoints do not show the same chain: each alone could make us believe anything."""

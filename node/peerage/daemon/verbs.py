@@ -21,9 +21,11 @@ from peerage.flow.context import NodeContext, Report
 from peerage.flow.forget import shown
 from peerage.flow.health import health_of
 from peerage.flow.publish import waiting
+from peerage.flow.quality import quality
 from peerage.flow.risk import REPAIR_HOURS, risk
 from peerage.flow.snapshots import summaries
 from peerage.store.home import Home
+from peerage.store.measures import Measures
 from peerage_chain.errors import ChainFault, ChainUnavailable
 from peerage_chain.types import CREDIT, AgreementInfo
 
@@ -42,6 +44,7 @@ class Verbs:
         self._context: NodeContext | None = None
         self._clock: Clock | None = None
         self._scheduler: Scheduler | None = None
+        self._measures: Measures | None = None
         self._backing = BackupVerbs(lambda: self._joined, home.path, lambda: home.config().hooks, limits)
         self._reading = ReadingVerbs(lambda: self._joined)
         self._maintenance = MaintenanceVerbs(lambda: self._joined, self._backing)
@@ -56,6 +59,7 @@ class Verbs:
             "ls": self._reading.ls,
             "stats": self._reading.stats,
             "risk": self._joining(_risk),
+            "quality": self._quality,
             "restore": self._reading.restore,
             "forget": self._joining(keeping.forget),
             "hold": self._joining(keeping.hold),
@@ -87,8 +91,8 @@ class Verbs:
         """The verbs that take data, on /v1/stream/."""
         return {"backup": self._backing.backup_stream}
 
-    def ready(self, context: NodeContext, clock: Clock, scheduler: Scheduler) -> None:
-        self._context, self._clock, self._scheduler = context, clock, scheduler
+    def ready(self, context: NodeContext, clock: Clock, scheduler: Scheduler, measures: Measures) -> None:
+        self._context, self._clock, self._scheduler, self._measures = context, clock, scheduler, measures
         scheduler.start()
 
     def closing(self) -> None:
@@ -153,6 +157,11 @@ class Verbs:
             "chain_reachable": clock is not None and clock.reachable,
             "schedule": self._scheduler.rows() if self._scheduler is not None else [],
         }
+
+    async def _quality(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        context = self._joined
+        assert self._measures is not None
+        return await quality(context, self._measures)
 
     async def _agreements(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         context = self._joined

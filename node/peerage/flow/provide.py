@@ -179,6 +179,12 @@ class Provider:
             upload = await asyncio.to_thread(self._store.begin, caller.id, agreement, root, size)
         return Incoming(upload, kind, repository, number, now, self._sign_receipt)
 
+    async def drop_object(self, caller: MemberInfo, agreement: AgreementId, root: ShardRoot) -> None:
+        """Drop at once what no revision lists: nothing binds this node to keep it."""
+        _may_write(caller)
+        with refusing():
+            await asyncio.to_thread(self._store.drop_unlisted, caller.id, agreement, root)
+
     def _sign_receipt(self, agreement: AgreementId, root: ShardRoot, leaves: int, epoch: Epoch) -> Receipt:
         digest = typed.receipt_digest(agreement, root, leaves, epoch, self._domain)
         return Receipt(agreement, root, leaves, epoch, typed.sign(self._node_key, digest))

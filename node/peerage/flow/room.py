@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from peerage.errors import PeerError, TooFewProviders
 from peerage.flow.agree import agree
 from peerage.flow.context import NodeContext, Report, warn
+from peerage.flow.quality import quality_of
 from peerage.model import MIB, AgreementId, Code, MemberId, PackId
 from peerage.place import Candidate, code_for, commit_threshold, place, smaller_code
 from peerage_chain.errors import ChainUnavailable
@@ -204,8 +205,9 @@ class Room:
         return slot
 
     def _candidates(self) -> list[Candidate]:
+        known = self._context.catalogue
         return [
-            Candidate(m, self._members[m].legal_entity, _site(self._members[m]), free, 1.0)
+            Candidate(m, self._members[m].legal_entity, _site(self._members[m]), free, quality_of(known, m))
             for m, free in sorted(self._free().items())
         ]
 

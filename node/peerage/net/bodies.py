@@ -11,6 +11,7 @@ from aiohttp import ClientError, web
 from peerage.model import MIB
 from peerage.net import requests
 from peerage.net.service import Reading, Reception
+from peerage.net.throttle import Pace, full_speed
 from peerage.ports import Buffer
 from peerage.wire import version
 from peerage.wire.limits import body_total_s
@@ -50,7 +51,12 @@ async def read_small(request: web.BaseRequest, limit: int, idle_s: float) -> byt
 
 
 async def receive_object(
-    request: web.BaseRequest, reception: Reception, size: int, in_worker: InWorker, idle_s: float
+    request: web.BaseRequest,
+    reception: Reception,
+    size: int,
+    in_worker: InWorker,
+    idle_s: float,
+    pace: Pace = full_speed,
 ) -> None:
     """Stream exactly `size` bytes into the reception; one batch is absorbed while the next one arrives.
 
@@ -66,6 +72,7 @@ async def receive_object(
             batched = 0
             while batched < BATCH_BYTES and received < size:
                 piece = await clock.next(request)
+                await pace(len(piece))
                 batch.append(piece)
                 batched += len(piece)
                 received += len(piece)
@@ -102,7 +109,13 @@ class _BodyClock:
 
 
 async def send_object(
-    request: web.BaseRequest, reading: Reading, offset: int, length: int, in_worker: InWorker, idle_s: float
+    request: web.BaseRequest,
+    reading: Reading,
+    offset: int,
+    length: int,
+    in_worker: InWorker,
+    idle_s: float,
+    pace: Pace = full_speed,
 ) -> web.StreamResponse:
     """Stream a range; the next piece is read from disk while one is sent."""
     whole = length == reading.size
@@ -124,8 +137,10 @@ async def send_object(
                 coming = asyncio.ensure_future(in_worker(reading.read, offset, min(BATCH_BYTES, end - offset)))
             view = memoryview(piece)
             for start in range(0, len(view), WRITE_BYTES):
+                part = view[start : start + WRITE_BYTES]
+                await pace(len(part))
                 async with asyncio.timeout(idle_s):
-                    await response.write(view[start : start + WRITE_BYTES])
+                    await response.write(part)
             if offset >= end:
                 break
             assert coming is not None

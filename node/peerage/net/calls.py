@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import aiohttp
 
@@ -27,6 +28,18 @@ class Traffic:
 
     sent: int = 0
     received: int = 0
+
+
+class Moved(NamedTuple):
+    """Bytes of bodies that one member sent and took, and the seconds that each took, added up."""
+
+    down_bytes: int = 0
+    down_s: float = 0.0
+    up_bytes: int = 0
+    up_s: float = 0.0
+
+    def plus(self, down_bytes: int = 0, down_s: float = 0.0, up_bytes: int = 0, up_s: float = 0.0) -> Moved:
+        return Moved(self.down_bytes + down_bytes, self.down_s + down_s, self.up_bytes + up_bytes, self.up_s + up_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar
@@ -16,16 +17,17 @@ import aiohttp
 
 from peerage.errors import PeerFault, PeerRefused, PeerUnavailable
 from peerage.model import KIB, LEAF_SIZE, AgreementId, MemberId, ObjectKind, Receipt, ShardRoot
-from peerage.net.calls import Call, Traffic, exchange
+from peerage.net.calls import Call, Moved, Traffic, exchange
 from peerage.net.membership import Membership, NowSeconds, Roster
 from peerage.net.requests import KIND_NAMES
-from peerage.net.throttle import Throttle
+from peerage.net.throttle import Throttle, full_speed
 from peerage.net.tls import TlsIdentity, fingerprint
 from peerage.ports import Buffer
 from peerage.wire import limits
 from peerage.wire.messages import (
     CosignAnswer,
     CosignRequest,
+    Dropped,
     HeadList,
     Hello,
     M,
@@ -45,6 +47,8 @@ from peerage_chain.types import NodeInfo, Revision, Terms
 R = TypeVar("R")
 
 CONNECTIONS_PER_PEER = 8
+NOTED_BYTES = 256 * KIB
+"""Of smaller bodies the time is that of the request, not of the bytes."""
 TRIES = 4
 BACKOFF_S = 0.2
 """Before the second try; doubled before each further one."""
@@ -74,11 +78,17 @@ class PeerClient:
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[bytes, ssl.SSLContext] = {}
         self._traffic: dict[MemberId, Traffic] = {}
+        self._moved: dict[MemberId, Moved] = {}
 
     @property
     def traffic(self) -> Mapping[MemberId, Traffic]:
         """Bytes of bodies exchanged with each member since the start; live objects, not copies."""
         return self._traffic
+
+    def take_moved(self) -> dict[MemberId, Moved]:
+        """What bodies moved at full speed since the last call, by member."""
+        moved, self._moved = self._moved, {}
+        return moved
 
     async def close(self) -> None:
         if self._session is not None:
@@ -133,7 +143,9 @@ class PeerClient:
                 invited=size > 256 * KIB,  # below that a round trip costs more than the bytes
                 pace=pace,
             )
+            begun_s = time.perf_counter()
             receipt = (await self._ask(member, ReceiptBody, call)).receipt()
+            self._note(member, call, size, begun_s)
         if (receipt.agreement, receipt.root, receipt.leaves * LEAF_SIZE) != (agreement, root, size):
             raise PeerFault(f"member {member} signed for another object than it was sent", member)
         digest = receipt_digest(agreement, root, receipt.leaves, receipt.epoch, self._domain)
@@ -175,7 +187,9 @@ class PeerClient:
                 limit=limits.OBJECT_MAX_BYTES if length is None else length,
                 pace=pace,
             )
+            begun_s = time.perf_counter()
             data = await self._exchange(member, call)
+            self._note(member, call, len(data), begun_s)
         if length is not None and len(data) != length:
             raise PeerFault(f"member {member} sent {len(data)} bytes where {length} were asked for", member)
         return data
@@ -205,7 +219,22 @@ class PeerClient:
             raise PeerFault(f"the node of member {member} says it is member {answer.member}'s", member)
         return answer
 
+    async def drop_object(self, member: MemberId, agreement: AgreementId, root: ShardRoot) -> None:
+        """See ports.Peers."""
+        call = Call("DELETE", f"/v1/agreements/{agreement.hex()}/objects/{root.hex()}")
+        await self._ask(member, Dropped, call)
+
     # --- how ----------------------------------------------------------------------------------------------------------
+
+    def _note(self, member: MemberId, call: Call, size: int, begun_s: float) -> None:
+        """Remember a body's rate; of a small one, or of one under a limit of our own, it says nothing."""
+        if size < NOTED_BYTES or call.pace is not full_speed:
+            return
+        seconds, before = time.perf_counter() - begun_s, self._moved.get(member, Moved())
+        if call.body is None:
+            self._moved[member] = before.plus(down_bytes=size, down_s=seconds)
+        else:
+            self._moved[member] = before.plus(up_bytes=size, up_s=seconds)
 
     async def _ask(self, member: MemberId, kind: type[M], call: Call) -> M:
         body = await self._exchange(member, call)

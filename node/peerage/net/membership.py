@@ -20,14 +20,16 @@ class Membership:
         self._roster = roster
         self._now_s = now_s
         self._seen: Sequence[MemberInfo] | None = None
+        self.generation = 0
+        """Grows with each other roster that was taken in."""
         self._by_certificate: dict[bytes, tuple[MemberInfo, NodeInfo]] = {}
         self._by_id: dict[MemberId, MemberInfo] = {}
 
-    def refresh(self) -> bool:
-        """Take in the newest roster; True if it is another one than before."""
+    def refresh(self) -> None:
+        """Take in the newest roster."""
         roster = self._roster()
         if roster is self._seen:
-            return False
+            return
         self._by_id = {member.id: member for member in roster}
         self._by_certificate = {
             fingerprint(node.certificate): (member, node)
@@ -36,7 +38,7 @@ class Membership:
             if not node.revoked
         }
         self._seen = roster
-        return True
+        self.generation += 1
 
     def by_certificate(self, certificate: bytes) -> MemberInfo | None:
         """The member whose live node shows this certificate, whatever its status."""

@@ -16,6 +16,7 @@ class Route(Enum):
     HELLO = ("GET", r"/v1/hello")
     PROPOSE = ("POST", r"/v1/proposals")
     PUT_OBJECT = ("PUT", r"/v1/agreements/([^/]*)/objects/([^/]*)")
+    DROP_OBJECT = ("DELETE", r"/v1/agreements/([^/]*)/objects/([^/]*)")
     LIST_OBJECTS = ("GET", r"/v1/agreements/([^/]*)/objects")
     COSIGN = ("POST", r"/v1/agreements/([^/]*)/revisions")
     GET_OBJECT = ("GET", r"/v1/objects/([^/]*)")

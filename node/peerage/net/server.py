@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from aiohttp import web
 
-from peerage.model import MIB, AgreementId, MemberId, ShardRoot
+from peerage.model import KIB, MIB, AgreementId, MemberId, ShardRoot
 from peerage.net import requests
 from peerage.net.bodies import hang_up, read_small, receive_object, send_object
 from peerage.net.connections import Connections
@@ -23,11 +24,13 @@ from peerage.net.membership import Membership, NowSeconds, Roster
 from peerage.net.quota import Quota
 from peerage.net.requests import Route
 from peerage.net.service import Service
+from peerage.net.throttle import Bucket, Pace, Throttle
 from peerage.net.tls import TlsIdentity, trust
 from peerage.wire import limits, version
 from peerage.wire.messages import (
     CosignAnswer,
     CosignRequest,
+    Dropped,
     ErrorBody,
     HeadList,
     Hello,
@@ -49,6 +52,8 @@ T = TypeVar("T")
 WORKERS = 16
 """Threads for hashing, disk and commits; commits mostly wait for the disk, and share its syncs."""
 READ_BUFFER = MIB // 4
+SMALL_BODY = 64 * KIB
+"""Under a bandwidth limit larger bodies wait for their turn."""
 
 
 class PeerServer:
@@ -63,7 +68,9 @@ class PeerServer:
         now_s: NowSeconds,
         release: str = "",
         idle_s: float = limits.IDLE_S,
+        throttle: Throttle | None = None,
     ) -> None:
+        self._throttle = throttle or Throttle()
         self._service = service
         self._member = member
         self._release = release
@@ -71,6 +78,7 @@ class PeerServer:
         self._membership = Membership(roster, now_s)
         self._quota = Quota()
         self._uploads = 0
+        self._trusted = -1
         self._context = identity.server_context()
         self._context.sni_callback = self._before_handshake
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="peer")
@@ -81,6 +89,7 @@ class PeerServer:
             Route.HELLO: self._hello,
             Route.PROPOSE: self._propose,
             Route.PUT_OBJECT: self._put_object,
+            Route.DROP_OBJECT: self._drop_object,
             Route.LIST_OBJECTS: self._list_objects,
             Route.COSIGN: self._cosign,
             Route.GET_OBJECT: self._get_object,
@@ -123,7 +132,10 @@ class PeerServer:
         self._trust_roster()
 
     def _trust_roster(self) -> None:
-        if self._membership.refresh():
+        self._membership.refresh()
+        # Requests on open connections take a new roster in, too, and trust nobody by it.
+        if self._membership.generation != self._trusted:
+            self._trusted = self._membership.generation
             trust(self._context, self._membership.certificates())
 
     # --- one request --------------------------------------------------------------------------------------------------
@@ -198,7 +210,8 @@ class PeerServer:
                 caller, agreement, root, size, query.kind, query.repository, query.number
             )
             try:
-                await receive_object(request, reception, size, self._in_worker, self._idle_s)
+                async with self._turn(self._throttle.down, size) as pace:
+                    await receive_object(request, reception, size, self._in_worker, self._idle_s, pace)
                 receipt = await self._in_worker(reception.commit)
             finally:
                 await self._in_worker(reception.abort)
@@ -241,9 +254,31 @@ class PeerServer:
         reading = await self._service.open_object(caller, root)
         try:
             offset, length = requests.byte_range(request.headers.get("Range"), reading.size)
-            return await send_object(request, reading, offset, length, self._in_worker, self._idle_s)
+            async with self._turn(self._throttle.up, length) as pace:
+                return await send_object(request, reading, offset, length, self._in_worker, self._idle_s, pace)
         finally:
             reading.close()
+
+    async def _drop_object(self, request: web.BaseRequest, caller: MemberInfo, ids: tuple[str, ...]) -> Dropped:
+        requests.only(request.query, set())
+        agreement = AgreementId(parse_id(ids[0], "the agreement's id"))
+        root = ShardRoot(parse_id(ids[1], "the root"))
+        await self._service.drop_object(caller, agreement, root)
+        return Dropped(root.hex())
+
+    @asynccontextmanager
+    async def _turn(self, bucket: Bucket, size: int) -> AsyncIterator[Pace]:
+        """A body's turn under the owner's bandwidth limits. A caller is told before it gives us up for silent."""
+        if size <= SMALL_BODY:
+            yield bucket.at_once()
+            return
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._idle_s / 2):
+                    pace = await stack.enter_async_context(bucket.turn())
+            except TimeoutError:
+                raise Refusal(RefusalCode.BUSY, "this node's line is full: try again in a moment") from None
+            yield pace
 
 
 def _refused(request: web.BaseRequest, refusal: Refusal) -> web.Response:

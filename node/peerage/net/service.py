@@ -57,6 +57,10 @@ class Service(Protocol):
         """Check everything that can be checked before a byte is taken, and reserve the room."""
         ...
 
+    async def drop_object(self, caller: MemberInfo, agreement: AgreementId, root: ShardRoot) -> None:
+        """Drop an object of the caller's that no revision lists."""
+        ...
+
     async def cosign(
         self,
         caller: MemberInfo,

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from peerage.model import MIB
 
@@ -28,21 +29,38 @@ async def full_speed(_size: int) -> None:
     """The pace of a body that nothing limits."""
 
 
+@dataclass(slots=True)
+class _Line:
+    """When the last piece that was let through will have had its time, seconds."""
+
+    free_at_s: float = 0.0
+
+
 class Bucket:
-    """One direction. rate: bytes/s now, or None; asked for each piece."""
+    """One direction. rate: bytes/s now, or None; asked for each piece. line: another bucket's, to share its rate."""
 
     def __init__(
         self,
         rate: Callable[[], int | None],
         now_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        line: _Line | None = None,
     ) -> None:
         self._rate = rate
         self._now_s = now_s
         self._sleep = sleep
-        self._free_at_s = 0.0
+        self._line = line or _Line()
         self._moving = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def beside(self) -> Bucket:
+        """Another queue of turns for the same line: who waits there holds nobody up here, and the rate covers both."""
+        return Bucket(self._rate, self._now_s, self._sleep, self._line)
+
+    def at_once(self) -> Pace:
+        """The pace of a body so small that it needs no turn."""
+        begun_at = self._rate()
+        return self._pace(begun_at) if begun_at is not None else full_speed
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Pace]:
@@ -71,9 +89,9 @@ class Bucket:
             # Never slower than when it began: more bodies may be on their way than the limit of now has room for.
             rate = max(self._rate() or begun_at, begun_at)
             now_s = self._now_s()
-            start_s = max(now_s, self._free_at_s)
-            self._free_at_s = start_s + size / rate
-            await self._sleep(self._free_at_s - now_s)
+            start_s = max(now_s, self._line.free_at_s)
+            self._line.free_at_s = start_s + size / rate
+            await self._sleep(self._line.free_at_s - now_s)
 
         return pace
 
@@ -100,3 +118,9 @@ class Throttle:
     def __init__(self, up: Callable[[], int | None] = unlimited, down: Callable[[], int | None] = unlimited) -> None:
         self.up = Bucket(up)
         self.down = Bucket(down)
+
+    def beside(self) -> Throttle:
+        """The same limits for what this node serves: see Bucket.beside."""
+        other = Throttle()
+        other.up, other.down = self.up.beside(), self.down.beside()
+        return other

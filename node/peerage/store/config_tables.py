@@ -76,7 +76,7 @@ class Job(
 class Limit(
     msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename={"from_": "from"}
 ):
-    """A cap on what this node sends to providers (up) and fetches from them (down), in a part of the day: local time,
+    """A cap on what this node sends (up) and takes (down), as client and as provider, in a part of the day: local time,
     from `from_` until `to`, over midnight too; without both always. A direction without a rate is not limited."""
 
     from_: str = ""

@@ -309,6 +309,26 @@ class ObjectStore:
             self._files.remove(agreement, root)
         return [row[:2] for row in dropped]
 
+    def drop_unlisted(self, owner: MemberId, agreement: AgreementId, root: ShardRoot) -> None:
+        """Delete an object that no revision, pending or recorded, lists.
+
+        Raises UnknownAgreement (not known, or not this owner's), UnknownObject, RevisionConflict if one lists it.
+        """
+        if self._index.one("SELECT 1 FROM agreements WHERE id = ? AND owner = ?", agreement, owner) is None:
+            raise UnknownAgreement("no such agreement of yours here")
+        with self._index.transaction() as db:
+            row = db.execute(
+                "SELECT position, size FROM objects WHERE agreement = ? AND root = ?", (agreement, root)
+            ).fetchone()
+            if row is None:
+                raise UnknownObject(f"no object {root.hex()[:16]} under this agreement")
+            if row[0] is not None or (agreement, root) in self.revisions.pending_roots(db):
+                raise RevisionConflict(f"object {root.hex()[:16]} is listed by a revision: remove it by another one")
+            db.execute("DELETE FROM objects WHERE agreement = ? AND root = ?", (agreement, root))
+        with self._lock:
+            self._used[agreement] = self._used.get(agreement, 0) - row[1]
+        self._files.remove(agreement, root)
+
     # Damage
 
     def mark_damaged(self, agreement: AgreementId, root: ShardRoot) -> None:

@@ -184,6 +184,12 @@ class ReceiptBody(Message, frozen=True):
         )
 
 
+class Dropped(Message, frozen=True):
+    """DELETE of an object that no revision lists: it is gone."""
+
+    root: Hex32
+
+
 class ObjectPage(Message, frozen=True):
     """GET /v1/agreements/{id}/objects. objects: (root, leaves) from position `start`; total: of the whole listing."""
 
