@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {AgreementBook} from "./base/AgreementBook.sol";
 import {Peered} from "./base/Peered.sol";
-import {IAgreements, Removal, Signers} from "./interfaces/IAgreements.sol";
+import {Bound, IAgreements, Removal, Signers} from "./interfaces/IAgreements.sol";
 import {IDirectory} from "./interfaces/IDirectory.sol";
 import {IMembers} from "./interfaces/IMembers.sol";
 import {Head, History, Recorded, Revisions} from "./libraries/History.sol";
@@ -23,15 +23,7 @@ contract Agreements is AgreementBook {
     using StateTable for AgreementState;
     using StatusTable for MemberStatus;
 
-    /// @dev What the newest keys are bound by, where it is not what the terms say from their start: the client's key, and
-    /// what the agreement had spent and lost before.
-    struct Bound {
-        uint80 client;
-        uint80 spent;
-        uint64 lost;
-    }
-
-    mapping(bytes32 id => Bound) private _bound;
+    mapping(bytes32 id => Bound) internal _bound;
 
     constructor(IDirectory directory) Peered(directory) {}
 
@@ -157,6 +149,12 @@ contract Agreements is AgreementBook {
         Core storage core = _agreement[id].core;
         if (_bound[id].client == 0) _bound[id].client = uint80(_fullCost(core));
         core.endEpoch = endEpoch;
+    }
+
+    /// @inheritdoc IAgreements
+    function keysOf(bytes32 id) external view override returns (address, address, Bound memory) {
+        Core storage core = _agreement[id].core;
+        return (core.clientKey, core.providerKey, _bound[id]);
     }
 
     function _checkTerms(Terms calldata terms) private view {

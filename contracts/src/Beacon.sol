@@ -51,7 +51,6 @@ contract Beacon is IBeacon, Peered {
     }
 
     uint32 private immutable COMMIT_DELAY;
-    uint32 private immutable STAND_DOWN_AFTER;
 
     mapping(uint32 member => Onion) private _onions;
     mapping(uint32 member => Commitment) private _commitments;
@@ -61,7 +60,6 @@ contract Beacon is IBeacon, Peered {
 
     constructor(IDirectory directory) Peered(directory) {
         COMMIT_DELAY = directory.params().commitDelay;
-        STAND_DOWN_AFTER = directory.params().standDownAfter;
     }
 
     /// @inheritdoc IBeacon
@@ -115,7 +113,7 @@ contract Beacon is IBeacon, Peered {
         Onion storage onion = _onions[member];
         uint32 epoch = currentEpoch();
         uint32 heard = onion.lastBeat > onion.countedFrom ? onion.lastBeat : onion.countedFrom;
-        if (!onion.counted || epoch <= uint256(heard) + STAND_DOWN_AFTER) {
+        if (!onion.counted || epoch <= heard + _rules().standDownAfter()) {
             revert NotStandingDown(member, heard, epoch);
         }
         onion.counted = false;

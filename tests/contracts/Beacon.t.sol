@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IBeacon, OnionView} from "peerage/interfaces/IBeacon.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
+import {Params} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
 
 contract BeaconTest is Network {
@@ -184,6 +185,19 @@ contract BeaconTest is Network {
         beat(4);
         assertEq(beacon.activeCount(70), 3);
         assertEq(beacon.activeCount(71), 4);
+    }
+
+    function test_standDown_byTheRulesInForce() public {
+        Params memory next = directory.params();
+        next.standDownAfter = 20;
+        vm.prank(operator);
+        directory.announceRules(next, 60);
+        toEpoch(59);
+        vm.expectRevert(abi.encodeWithSelector(IBeacon.NotStandingDown.selector, 4, 2, 59));
+        beacon.standDown(4);
+        toEpoch(60);
+        beacon.standDown(4);
+        assertEq(beacon.activeCount(62), 3);
     }
 
     function test_standDown_refusesAMemberThatNeverCommitted() public {

@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IMembers} from "peerage/interfaces/IMembers.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
+import {Params} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
 
 contract MaintenanceTest is Network {
@@ -68,6 +69,17 @@ contract MaintenanceTest is Network {
         vm.expectRevert(abi.encodeWithSelector(IMembers.BadWindow.selector, 12, 20, 13));
         cancel(12, 20);
         cancel(13, 20);
+    }
+
+    function test_theBudgetIsThatOfTheRulesInForce() public {
+        Params memory next = directory.params();
+        next.maintenanceEpochs = 3;
+        vm.prank(operator);
+        directory.announceRules(next, 70);
+        toEpoch(70);
+        declare(80, 83);
+        vm.expectRevert(abi.encodeWithSelector(IMembers.OverBudget.selector, ME, 0, 4, 3));
+        declare(90, 91);
     }
 
     function test_attack_isInMaintenanceForEver() public {

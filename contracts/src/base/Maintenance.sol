@@ -10,7 +10,6 @@ abstract contract Maintenance is MemberKeys {
     /// depend on them.
     uint32 private constant AHEAD = 2;
     uint256 private constant EPOCHS_PER_WORD = 256;
-    uint256 private constant BUDGET = 16;
 
     mapping(uint32 member => mapping(uint256 word => uint256)) private _windows;
 
@@ -36,11 +35,12 @@ abstract contract Maintenance is MemberKeys {
         if (member == 0) revert NotAMember(msg.sender);
         uint32 earliest = currentEpoch() + AHEAD;
         if (from < earliest || to <= from) revert BadWindow(from, to, earliest);
+        uint256 budget = _rules().maintenanceEpochs();
         for (uint256 word = from / EPOCHS_PER_WORD; word * EPOCHS_PER_WORD < to; ++word) {
             uint256 bits = _between(from, to, word * EPOCHS_PER_WORD);
             uint256 kept = declared ? _windows[member][word] | bits : _windows[member][word] & ~bits;
             uint256 used = _count(kept);
-            if (declared && used > BUDGET) revert OverBudget(member, uint32(word), used, BUDGET);
+            if (declared && used > budget) revert OverBudget(member, uint32(word), used, budget);
             _windows[member][word] = kept;
         }
     }

@@ -87,6 +87,14 @@ struct Removal {
 }
 
 /// @notice Agreements: terms signed by both sides, their state, and the co-signed revisions of their data.
+/// @notice What the newest keys are bound by, where it is not what the terms say from their start, micro-credits: the client's
+/// key (zero: the full price of the terms), and what had been spent and lost before.
+struct Bound {
+    uint80 client;
+    uint80 spent;
+    uint64 lost;
+}
+
 /// @notice The keys that signed new terms, and what binds them from then on, micro-credits.
 /// @param ahead What the client may still have to pay. spent, lost: what was paid and what the collateral lost before.
 struct Signers {
@@ -225,6 +233,9 @@ interface IAgreements {
     function digestOfTerms(Terms calldata terms) external view returns (bytes32);
 
     function digestOfRevision(Revision calldata revision) external view returns (bytes32);
+
+    /// @notice The keys that signed the terms in force, and what they are bound by: for a contract that takes over.
+    function keysOf(bytes32 id) external view returns (address clientKey, address providerKey, Bound memory bound);
 
     /// @notice Bytes that a provider has promised in agreements in force.
     function promised(uint32 provider) external view returns (uint256);
