@@ -47,6 +47,7 @@ def measure(hardfork: str) -> Figures:
         figures = ledger.gas
         proofs(ledger, members, held)
         settlements(ledger, members, held)
+        changes(ledger, held[2], held[3])
         revisions(ledger, members, held)
         troubles(ledger, members, held[1])
         probes(ledger, members)
@@ -124,13 +125,22 @@ def troubles(ledger: Ledger, members: list[Member], agreement: Agreement) -> Non
     ledger.write(provider, "Proofs", "reportRestored", agreement.id, as_="report of a restoration")
 
 
+def changes(ledger: Ledger, renewed: Agreement, left: Agreement) -> None:
+    """New terms for an agreement that was settled just now, and an early end."""
+    renewed.amend(more_epochs=1000, as_="amend: a renewal")
+    renewed.amend(more_bytes=1 << 20, as_="amend: growth")
+    ledger.write(left.provider.account, "Amendments", "exit", left.id, as_="exit")
+
+
 def probes(ledger: Ledger, members: list[Member]) -> None:
     """Each member reports on all that it was drawn for, at once: the mean a report, in places that are used again."""
     batches, alone, dearest = [], [], 0
     for number in range(3 * PROBED):
         ledger.to_epoch(ledger.epoch + 1)
         everyone_beats(ledger, members)
-        seed, _ = ledger.read("Beacon", "seed", ledger.epoch - 1)
+        seed, drawable = ledger.read("Beacon", "seed", ledger.epoch - 1)
+        if not drawable:  # nobody beat in the epoch before
+            continue
         for prober in members:
             providers = [m.id for m in members if m.id != prober.id]
             mine = [p for p in providers if drawn(seed, prober.link, MemberId(p), len(members), COMMITTEE)]
@@ -181,6 +191,9 @@ ROWS: tuple[tuple[str, int], ...] = (
     ("answer of two leaves", 0),
     ("report of a loss", 0),
     ("report of a restoration", 0),
+    ("amend: a renewal", 0),
+    ("amend: growth", 0),
+    ("exit", 0),
     ("maintenance", 0),
     ("anchor", 0),
     ("anchor, the first", 0),

@@ -277,6 +277,24 @@ class Agreement:
         self.sequence, self.leaves, self.previous = self.sequence + 1, leaves, digest
         return used
 
+    def amend(self, more_epochs: int = 0, more_bytes: int = 0, as_: str | None = None) -> int:
+        shown = self._ledger.read("Agreements", "get", self.id)
+        terms = shown["terms"]
+        amendment = {
+            "version": 1,
+            "agreement": self.id,
+            "number": shown["amendments"] + 1,
+            "capacity": terms["capacity"] + more_bytes,
+            "pricePerGibEpoch": terms["pricePerGibEpoch"],
+            "egressPricePerGib": terms["egressPricePerGib"],
+            "collateral": terms["collateral"],
+            "minRetentionEpochs": terms["minRetentionEpochs"],
+            "endEpoch": terms["endEpoch"] + more_epochs,
+            "expires": self._ledger.epoch + 10,
+        }
+        digest = self._ledger.read("Amendments", "digestOfAmendment", amendment)
+        return self._ledger.write(self.client.node, "Amendments", "amend", amendment, *self._signed(digest), as_=as_)
+
     # --- its tree (node/spec/trees.md) ---
 
     def node(self, leaves: int) -> bytes:
