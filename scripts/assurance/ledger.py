@@ -226,9 +226,13 @@ class Member:
         """The newest that it has revealed."""
         return self._links[-1]
 
-    def beat(self, as_: str | None = None) -> int:
+    def next_link(self) -> bytes:
+        """The link of the next beat; it counts as revealed from now on."""
         self._links.pop()
-        return self._ledger.write(self.node, "Beacon", "beat", self.id, self._links[-1], as_=as_)
+        return self._links[-1]
+
+    def beat(self, as_: str | None = None) -> int:
+        return self._ledger.write(self.node, "Beacon", "beat", self.id, self.next_link(), as_=as_)
 
 
 class Agreement:
@@ -261,6 +265,11 @@ class Agreement:
         return sign(self.client.key, digest), sign(self.provider.key, digest)
 
     def revise(self, leaves: int, as_: str | None = None) -> int:
+        signed = self.signed_revision(leaves)
+        return self._ledger.write(self.client.node, "Agreements", "revise", *signed, as_=as_)
+
+    def signed_revision(self, leaves: int) -> tuple[Fields, bytes, bytes]:
+        """The next revision and both signatures; it counts as recorded from now on."""
         revision = {
             "version": 1,
             "agreement": self.id,
@@ -273,9 +282,9 @@ class Agreement:
             "expires": self._ledger.epoch + 10,
         }
         digest = self._ledger.read("Agreements", "digestOfRevision", revision)
-        used = self._ledger.write(self.client.node, "Agreements", "revise", revision, *self._signed(digest), as_=as_)
         self.sequence, self.leaves, self.previous = self.sequence + 1, leaves, digest
-        return used
+        ours, theirs = self._signed(digest)
+        return revision, ours, theirs
 
     def amend(self, more_epochs: int = 0, more_bytes: int = 0, as_: str | None = None) -> int:
         shown = self._ledger.read("Agreements", "get", self.id)
