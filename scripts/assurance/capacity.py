@@ -156,8 +156,8 @@ Proofs come early in the epoch: in a quarter of an hour's epoch full blocks take
 
 Rings of roots, rounds and reports are used again. What grows: a bit an agreement and epoch (proven; a word of 32 bytes
 in 256 epochs), a bit an epoch (quorum), half a word for each epoch in which an agreement is revised (its leaf count),
-half a word a provider and epoch with a quality record. A year of hourly epochs is {words} words an agreement for its proofs,
-and 4,380 more if it is revised in each of them. Settling late costs no more: epochs are settled 256 a word.
+half a word a provider and epoch with a quality record. A year of hourly epochs is {words} words an agreement for its
+proofs, and 4,380 more if it is revised in each of them. Settling late costs no more: epochs are settled 256 a word.
 """
 
 

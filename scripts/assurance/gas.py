@@ -214,8 +214,9 @@ shipped, compiled for Berlin. Keys, times and onions are fixed, so the figures a
 The network: six members; one provider holds {BATCH} agreements of 1 GiB, full, under the default parameters. Proofs
 answer 8 samples each; theirs is the mean over {SETTLED} epochs, for paths overlap by chance. *revise*: once an epoch,
 the dearest of eight. *Per agreement and epoch*: a proof of a batch, a tenth of the provider's beat, and a thirtieth of
-a settlement of 30 epochs. At Prague's rules a byte of calldata costs 40 gas at least (EIP-7623), which is what proofs
-come to. Before: the contracts of the first release (488f657), by the same measurement.
+a settlement of 30 epochs. *Probe report*: the mean over {PROBED} epochs in which each of the six members reports at
+once on all it is drawn for; alone: one a transaction. At Prague's rules a byte of calldata costs 40 gas at least
+(EIP-7623), which is what proofs come to. Before: the contracts of the first release (488f657), by the same measurement.
 
 | operation | goal | before | Cancun | Prague |
 |---|---:|---:|---:|---:|

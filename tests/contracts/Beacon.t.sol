@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {IBeacon, OnionView} from "peerage/interfaces/IBeacon.sol";
+import {Drawing, IBeacon, OnionView} from "peerage/interfaces/IBeacon.sol";
 import {IPeered} from "peerage/interfaces/IPeered.sol";
 import {Params} from "peerage/types/Types.sol";
 import {Network} from "./Network.sol";
@@ -254,6 +254,26 @@ contract BeaconTest is Network {
         onion = beacon.onionOf(1);
         assertEq(onion.since, 5);
         assertEq(onion.pendingFrom, 7);
+    }
+
+    function test_drawingOf_tellsWhatOneReadsElsewhere() public {
+        for (uint256 epoch = 2; epoch <= 4; ++epoch) {
+            toEpoch(epoch);
+            beatAll();
+        }
+        Drawing memory drawing = beacon.drawingOf(1, 3);
+        OnionView memory onion = beacon.onionOf(1);
+        (bytes32 seed,) = beacon.seed(3);
+        assertEq(drawing.link, onion.tip);
+        assertEq(drawing.since, onion.since);
+        assertEq(drawing.lastBeat, 4);
+        assertEq(drawing.seed, seed);
+        assertEq(drawing.active, beacon.activeCount(2));
+        assertEq(beacon.drawingOf(1, 0).active, 0);
+        assertEq(beacon.drawingOf(1, 2).active, 0, "nobody beat in the epoch before");
+        assertEq(beacon.drawingOf(1, 200).active, 0);
+        commit(1);
+        assertEq(beacon.drawingOf(1, 3).since, 2, "until the new commitment speaks");
     }
 
     function test_noActiveMembers_noQuorum() public {

@@ -12,7 +12,7 @@ contract MarketTest is Test {
 
     function setUp() public {
         market = new Market();
-        bytes4[] memory actions = new bytes4[](34);
+        bytes4[] memory actions = new bytes4[](36);
         actions[0] = market.advance.selector;
         actions[1] = market.advance.selector; // time passes more often than anything else happens
         actions[2] = market.advance.selector;
@@ -47,6 +47,8 @@ contract MarketTest is Test {
         actions[31] = market.advance.selector;
         actions[32] = market.amend.selector;
         actions[33] = market.exit.selector;
+        actions[34] = market.probe.selector;
+        actions[35] = market.probe.selector;
         targetContract(address(market));
         targetSelector(FuzzSelector(address(market), actions));
     }

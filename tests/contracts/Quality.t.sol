@@ -150,6 +150,37 @@ contract QualityTest is Network {
         assertEq(quality.shortfalls(PROVIDER, 9, 9, clause(100, 0, 0, 50)), 0);
     }
 
+    /// @dev Whatever the records are, a range of epochs shows those that are short one by one.
+    /// forge-config: default.fuzz.runs = 256
+    function testFuzz_shortfalls_areThoseOfEachEpoch(uint256 seed, uint32 from, uint16 length) public {
+        uint256 number = length % 257;
+        from = uint32(bound(from, 0, type(uint32).max - 300));
+        for (uint256 pair = from >> 1; pair <= (from + number) >> 1; ++pair) {
+            bytes32 slot = keccak256(abi.encode(pair, keccak256(abi.encode(uint256(PROVIDER), uint256(1)))));
+            uint256 drawn = uint256(keccak256(abi.encode(seed, pair)));
+            // Records of small figures, each half of a word there or not.
+            uint256 word = Probes.withRecord(0, 0, drawn % 4 == 0 ? 0 : record(drawn >> 8));
+            vm.store(
+                address(quality), slot, bytes32(Probes.withRecord(word, 1, drawn % 5 == 0 ? 0 : record(drawn >> 128)))
+            );
+        }
+        bytes32 asked = clause(seed % 200, (seed >> 8) % 200, (seed >> 16) % 200, 50);
+        uint256 bits = quality.shortfalls(PROVIDER, from, from + uint32(number), asked);
+        for (uint32 i = 0; i < number; ++i) {
+            QualityRecord memory found = quality.recordOf(PROVIDER, from + i);
+            Figures memory figures = found.figures;
+            bool slow = figures.down < seed % 200 || figures.up < (seed >> 8) % 200;
+            bool late = (seed >> 16) % 200 != 0 && figures.latency > (seed >> 16) % 200;
+            assertEq((bits >> i) & 1 == 1, found.reports != 0 && (slow || late), vm.toString(i));
+        }
+        assertEq(bits >> number, 0);
+    }
+
+    function record(uint256 drawn) internal pure returns (uint256) {
+        uint256 figures = drawn % 200 | ((drawn >> 8) % 200) << 32 | ((drawn >> 16) % 200) << 64;
+        return figures | ((drawn >> 24) % 101) << 96 | (3 + (drawn >> 32) % 14) << 104;
+    }
+
     function test_refusedRanges() public {
         vm.expectRevert(abi.encodeWithSelector(IQuality.BadRange.selector, 5, 4));
         quality.shortfalls(PROVIDER, 5, 4, 0);

@@ -259,3 +259,18 @@ async def test_a_damaged_file_breaks_off_rather_than_ending_short(pair: Pair) ->
     path = provider.store._files.path(agreement, root)
     os.truncate(path, 2 * MIB)
     assert await refused_code(client.client.get_object(provider.member, root)) == "damaged"
+
+
+async def test_a_client_remembers_at_what_rates_bodies_moved(pair: Pair) -> None:
+    client, provider, agreement = pair
+    root, data = random_object(512 * 1024)
+    small, little = random_object(1024)
+    await client.client.put_object(provider.member, agreement, root, data)
+    await client.client.put_object(provider.member, agreement, small, little)
+    for _ in range(2):
+        await client.client.get_object(provider.member, root)
+    moved = client.client.take_moved()[provider.member]
+    assert (moved.up_bytes, moved.down_bytes) == (512 * 1024, 2 * 512 * 1024), "small ones say nothing of the line"
+    assert moved.up_s > 0
+    assert moved.down_s > 0
+    assert client.client.take_moved() == {}

@@ -198,15 +198,9 @@ class Prober:
     def _stored(self, agreement: AgreementId, size: int) -> tuple[ShardRoot, int] | None:
         """An object of ours under the agreement, of `size` bytes at least, drawn by lot: reading it is what a restore
         does. None if there is none: then what the probe stores is read back."""
-        objects = [
-            o
-            for o in self._context.catalogue.objects(agreement)
-            if o.sequence is not None and o.removed is None and o.leaves * LEAF_SIZE >= size
-        ]
-        if not objects:
-            return None
-        chosen = objects[int.from_bytes(self._context.entropy(4), "big") % len(objects)]
-        return chosen.root, chosen.leaves * LEAF_SIZE
+        context = self._context
+        found = context.catalogue.recorded_object(agreement, -(-size // LEAF_SIZE), context.entropy(32))
+        return None if found is None else (found[0], found[1] * LEAF_SIZE)
 
     async def _delays(self, tally: _Tally, member: MemberId, of: tuple[ShardRoot, int], count: int) -> list[float]:
         """How long reads of a leaf take. The first one may have to connect, which is not counted as a delay."""

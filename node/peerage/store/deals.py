@@ -57,6 +57,19 @@ class Deals(Database):
             )
         ]
 
+    def recorded_object(self, agreement: AgreementId, least: int, near: bytes) -> tuple[ShardRoot, int] | None:
+        """(root, leaves) of an object that a co-signed revision holds, of `least` leaves at least: the next one after
+        `near` in the order of their roots, or the first of all. None if there is none."""
+        for after in (near, b""):
+            rows = self._rows(
+                "SELECT root, leaves FROM objects WHERE agreement=? AND root>=? AND leaves>=?"
+                " AND sequence IS NOT NULL AND removed IS NULL ORDER BY root LIMIT 1",
+                (agreement, after, least),
+            )
+            if rows:
+                return ShardRoot(rows[0][0]), rows[0][1]
+        return None
+
     def agreements_to_revise(self) -> list[AgreementId]:
         """Agreements with objects that no co-signed revision holds yet."""
         rows = self._rows("SELECT DISTINCT agreement FROM objects WHERE sequence IS NULL")

@@ -15,6 +15,9 @@ library Books {
         uint32 start;
         uint32 end;
         uint32 minRetention;
+        // What the quality clause asks for, and withholds.
+        uint32 minDown;
+        uint256 withheld;
         uint32 next;
         // The newest leaf counts, by the epoch of their recording.
         uint32[] revisedIn;
@@ -47,6 +50,7 @@ library Books {
         bool after_;
         bool maintenance;
         bool impaired;
+        bool short;
     }
 
     function begin(Book storage self, Terms memory terms, uint32 epoch) internal {
@@ -58,6 +62,8 @@ library Books {
         self.start = terms.startEpoch;
         self.end = terms.endEpoch;
         self.minRetention = terms.minRetentionEpochs;
+        self.minDown = uint32(uint256(terms.qualityClause) >> 216);
+        self.withheld = uint8(uint256(terms.qualityClause) >> 144);
         self.next = terms.startEpoch > epoch ? terms.startEpoch : epoch;
     }
 
@@ -105,6 +111,7 @@ library Books {
         uint256 pay = payOf(self, leaves);
         bool kept = self.proven[epoch];
         if (lostIn == 0 || epoch <= lostIn) self.possible += pay;
+        if (seen.short) pay = pay * (100 - self.withheld) / 100;
         if (!seen.before || !seen.itself || (!kept && !seen.after_)) {
             self.deferred += pay;
             ++self.voided;

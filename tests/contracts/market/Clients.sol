@@ -27,6 +27,8 @@ abstract contract Clients is Stage {
         terms.startEpoch = epoch + term % 3;
         terms.endEpoch = terms.startEpoch + 4 + term % 60;
         terms.minRetentionEpochs = term % 7;
+        // Every other one withholds some of the pay below 500 KiB/s.
+        if (term % 2 == 1) terms.qualityClause = bytes32(1 << 248 | 500 << 216 | uint256(1 + term % 100) << 144);
         bytes memory ours = signTerms(nodeKey[client], terms);
         bytes memory theirs = signTerms(nodeKey[provider], terms);
         try agreements.open(terms, ours, theirs) returns (bytes32 id) {

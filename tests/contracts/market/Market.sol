@@ -10,10 +10,11 @@ import {Books} from "./Books.sol";
 import {Clients} from "./Clients.sol";
 import {Demanders} from "./Demanders.sol";
 import {Outsiders} from "./Outsiders.sol";
+import {Probers} from "./Probers.sol";
 import {Providers} from "./Providers.sol";
 
 /// @notice Everything that a fuzzer may do to the network, and what the invariants compare.
-contract Market is Clients, Amenders, Providers, Demanders, Appeals, Outsiders {
+contract Market is Clients, Amenders, Providers, Probers, Demanders, Appeals, Outsiders {
     using Books for Books.Book;
 
     /// @dev Where an agreement stands, and where the books say that it should.

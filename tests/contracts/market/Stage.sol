@@ -178,9 +178,13 @@ abstract contract Stage is Network, Journal {
             itself: beacon.quorate(judged),
             after_: beacon.quorate(judged + 1),
             maintenance: (members.maintenanceWord(provider, judged >> 8) >> (judged & 0xff)) & 1 == 1,
-            impaired: (proofs.impairedWord(id, judged >> 8) >> (judged & 0xff)) & 1 == 1
+            impaired: (proofs.impairedWord(id, judged >> 8) >> (judged & 0xff)) & 1 == 1,
+            short: _isShort(id, judged)
         });
     }
+
+    /// @dev Whether what was reported of the provider falls short of the agreement's quality clause.
+    function _isShort(bytes32 id, uint32 judged) internal view virtual returns (bool);
 
     /// @dev node/spec/agreements.md, written again.
     function _inTable(AgreementState from, AgreementState to) private pure returns (bool) {
