@@ -16,6 +16,7 @@ from peerage_chain.types import (
     Demand,
     Enrolment,
     Epoch,
+    Loss,
     MemberInfo,
     Offer,
     Removal,
@@ -49,6 +50,10 @@ class Ledger(Protocol):
 
     async def removal_of(self, id: AgreementId) -> Removal | None:
         """The removal of data that is announced and still pending, or None."""
+        ...
+
+    async def loss_of(self, id: AgreementId) -> Loss | None:
+        """The leaves that the provider reported lost, while the report stands; or None."""
         ...
 
     async def last_beat(self, member: MemberId) -> Epoch: ...

@@ -30,6 +30,7 @@ from peerage_chain.types import (
     ChainTime,
     Challenge,
     Deal,
+    Loss,
     MemberInfo,
     MemberStatus,
     NodeInfo,
@@ -66,6 +67,7 @@ class BookLedger:
     due: set[tuple[AgreementId, int]] = field(default_factory=set)
     void: set[int] = field(default_factory=set)
     removals: dict[AgreementId, Removal] = field(default_factory=dict)
+    losses: dict[AgreementId, Loss] = field(default_factory=dict)
 
     def _reach(self) -> None:
         if self.away:
@@ -135,6 +137,10 @@ class BookLedger:
             info, sequence=revision.sequence, revision=digest, root=revision.root, leaves=revision.leaves,
             revised_epoch=Epoch(self.epoch),
         )  # fmt: skip
+
+    async def loss_of(self, id: AgreementId) -> Loss | None:
+        self._reach()
+        return self.losses.get(id)
 
     async def removal_of(self, id: AgreementId) -> Removal | None:
         self._reach()

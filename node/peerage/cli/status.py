@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from peerage.cli.owner import ask
-from peerage.cli.render import fields, when
+from peerage.cli.render import fields, size, when
 from peerage.cli.schedule import last
 from peerage.cli.session import Verb, session_of
 
@@ -37,6 +37,7 @@ def _show(result: Mapping[str, Any]) -> None:
             ),
             ("shards", f"{shards.get('total')} ({shards.get('proven')} proven lately)"),
             ("repaired shards", result.get("repaired_shards")),
+            ("moved by repair", size(result.get("repair_bytes", 0))),
             ("providers", result.get("providers")),
             ("balance", f"{result.get('balance')} credits"),
             *[

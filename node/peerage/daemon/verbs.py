@@ -148,6 +148,8 @@ class Verbs:
             },
             "shards": {"total": health.shards_total, "proven": health.shards_proven},
             "repaired_shards": health.repaired_shards,
+            "repair_bytes": health.repair_bytes,
+            "repair_bytes_least": health.repair_bytes_least,
             "providers": len({a.provider for a in context.catalogue.agreements() if a.live}),
             "balance": balance,
             "head": newest[0] if newest else 0,

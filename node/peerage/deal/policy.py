@@ -50,7 +50,8 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     jurisdictions: ISO 3166 codes; an empty allow list allows all that are not denied. legal_entities_deny: the hashes
     that members show on chain. term_epochs: the term it asks for; providers may offer less. code: k+m of new stripes,
-    as in "4+2"; "auto" takes the largest that the network carries (node/spec/placement.md).
+    as in "4+2"; "auto" takes the largest that the network carries (node/spec/placement.md). repair_after_epochs: missed
+    proofs in a row after which shards at a provider that cannot be reached count as lost.
     """
 
     max_price_per_gib_epoch: U63 = 10_000
@@ -64,6 +65,7 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     term_epochs: Epochs = 8_760
     min_term_epochs: Epochs = 24
     retention_epochs: U32 = 168
+    repair_after_epochs: Epochs = 3
     code: CodeName = "auto"
 
     def __post_init__(self) -> None:

@@ -197,6 +197,11 @@ class Fetcher:
             )
         return have
 
+    async def shard(self, pack: PackRecord, index: int) -> Buffer | None:
+        """One shard whole, from its own provider and checked against its root; None if it is not to be had there."""
+        found = await self._checked(pack, pack.shards[index])
+        return None if isinstance(found, str) else found
+
     async def _checked(self, pack: PackRecord, shard: ShardLocation) -> Buffer | str:
         try:
             data = await self._get(pack, shard.index, 0, pack.shard_length, again=True)

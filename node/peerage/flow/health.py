@@ -24,6 +24,8 @@ class Health:
     shards_total: int
     shards_proven: int
     repaired_shards: int
+    repair_bytes: int
+    repair_bytes_least: int
 
 
 def health_of(catalogue: Catalogue) -> Health:
@@ -56,6 +58,8 @@ def health_of(catalogue: Catalogue) -> Health:
         shards_total=shards_total,
         shards_proven=shards_proven,
         repaired_shards=catalogue.counter("repaired-shards"),
+        repair_bytes=catalogue.counter("repair-bytes"),
+        repair_bytes_least=catalogue.counter("repair-bytes-least"),
     )
 
 

@@ -155,6 +155,13 @@ class Catalogue(Deals):
             )
             db.execute("UPDATE packs SET moved=1 WHERE no=?", (no,))
 
+    def mark_lost(self, agreement: AgreementId, root: ShardRoot) -> int:
+        """This copy of a shard is no good: a debt from now on, until a repair puts it elsewhere. Returns how many."""
+        with self._write() as db:
+            return db.execute(
+                "UPDATE shards SET provider=0, agreement=? WHERE agreement=? AND root=?", (bytes(32), agreement, root)
+            ).rowcount
+
     def stripes(self) -> Iterator[tuple[int, Code, list[tuple[int, bytes, int, bytes]]]]:
         """Every stripe: (pack number, code, [(index, root, provider, agreement)]); read in pages, so memory is flat."""
         last = -1

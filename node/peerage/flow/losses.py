@@ -1,0 +1,141 @@
+"""What is lost, by the evidence there is (node/spec/repair.md). A single lost shard becomes a durable debt.
+
+Certain at once: the agreement failed, lapsed or ended; its provider left or is leaving; the provider reported leaves as
+lost; or it serves bytes that do not match what it signed for. Certain after `take.repair_after_epochs` missed proofs in
+a row: a provider that cannot be reached. One reboot moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from peerage.errors import PeerError
+from peerage.flow.context import NodeContext, Report, note, warn
+from peerage.model import LEAF_SIZE, AgreementId, MemberId, ObjectKind
+from peerage.shard.tree import object_tree
+from peerage.store.rows import LocalAgreement, StoredObject
+from peerage_chain.types import MemberStatus
+
+SPOT_EVERY_S = 60
+"""At least so long between two shards that are read to see whether they are still sound: of all, one at random."""
+_MANY = 0.5
+"""From this share of damaged shards on, nothing under the agreement is counted on."""
+
+
+@dataclass
+class Losses:
+    """Agreements, each with the reason. over: nothing under them is counted on. leaving: their provider still serves,
+    but not for long. doubtful: members that lost single shards; they get nothing in this repair."""
+
+    over: dict[AgreementId, str] = field(default_factory=dict)
+    leaving: dict[AgreementId, str] = field(default_factory=dict)
+    doubtful: set[MemberId] = field(default_factory=set)
+
+
+async def find_losses(context: NodeContext, report: Report) -> Losses:
+    """Look at every agreement that holds a shard. Single shards that are lost are debts in the catalogue afterwards.
+
+    Raises ChainUnavailable.
+    """
+    losses = Losses()
+    patience = context.policy().take.repair_after_epochs
+    statuses = {info.id: info.status for info in await context.ledger.roster()}
+    holding = context.catalogue.agreements_of_stripes()
+    sound: list[LocalAgreement] = []
+    for agreement in context.catalogue.agreements():
+        id, provider = agreement.id, agreement.provider
+        if id not in holding:
+            continue
+        status = statuses.get(provider, MemberStatus.LEFT)
+        if not agreement.live:
+            losses.over[id] = "the agreement is over"
+            continue
+        if status is MemberStatus.LEFT:
+            losses.over[id] = f"member {provider} has left"
+            continue
+        if status is MemberStatus.LEAVING:
+            losses.leaving[id] = f"member {provider} is leaving"
+        await _reported(context, agreement, losses, report)
+        checks = context.catalogue.checks(id, patience)
+        if not checks or checks[0].proven:
+            sound.append(agreement)
+        elif len(checks) >= patience and not any(c.proven for c in checks):
+            losses.over[id] = f"member {provider} missed {patience} proofs in a row"
+        else:
+            found = await _spot_check(context, agreement)
+            if found == "damaged":
+                await _look_closely(context, agreement, losses, report)
+            else:
+                warn(report, f"member {provider} missed its last proof ({found}): watching")
+    await _look_at_one(context, sound, losses, report)
+    return losses
+
+
+async def _reported(context: NodeContext, agreement: LocalAgreement, losses: Losses, report: Report) -> None:
+    """Shards among the leaves that the provider itself reported lost become debts, once for each report."""
+    loss = await context.ledger.loss_of(agreement.id)
+    known = f"loss:{agreement.id.hex()}"
+    if loss is None or loss.restored or context.catalogue.counter(known) == loss.since:
+        return
+    start, lost = 0, 0
+    for item in context.catalogue.objects(agreement.id):
+        if item.sequence is None or item.sequence > agreement.sequence:
+            continue
+        _, leaves = item.under(agreement.sequence)
+        if start < loss.start + loss.leaves and loss.start < start + leaves:
+            lost += context.catalogue.mark_lost(agreement.id, item.root)
+        start += leaves
+    context.catalogue.set_counter(known, loss.since)
+    if lost:
+        losses.doubtful.add(agreement.provider)
+        note(report, f"member {agreement.provider} reported {lost} of our shards lost")
+
+
+async def _look_at_one(
+    context: NodeContext, agreements: Sequence[LocalAgreement], losses: Losses, report: Report
+) -> None:
+    """Now and then read one shard of a provider that proves well: a proof shows samples, this shows that it serves."""
+    now_s = context.clock_ns() // 10**9
+    if not agreements or now_s - context.catalogue.counter("spot-checked-s") < SPOT_EVERY_S:
+        return
+    context.catalogue.set_counter("spot-checked-s", now_s)
+    chosen = agreements[int.from_bytes(context.entropy(8), "big") % len(agreements)]
+    if await _spot_check(context, chosen) == "damaged":
+        await _look_closely(context, chosen, losses, report)
+
+
+async def _look_closely(context: NodeContext, agreement: LocalAgreement, losses: Losses, report: Report) -> None:
+    """A damaged shard was found: read all of the agreement's. The damaged ones are lost, or all if they are many."""
+    shards = _shards(context, agreement)
+    damaged = [item for item in shards if await _state(context, agreement, item) == "damaged"]
+    if len(damaged) >= _MANY * len(shards):
+        losses.over[agreement.id] = f"member {agreement.provider} serves damaged bytes"
+        return
+    losses.doubtful.add(agreement.provider)
+    lost = sum(context.catalogue.mark_lost(agreement.id, item.root) for item in damaged)
+    warn(report, f"member {agreement.provider} serves damaged bytes for {lost} of {len(shards)} shards: they are lost")
+
+
+async def _spot_check(context: NodeContext, agreement: LocalAgreement) -> str:
+    """Read one random shard in full and check its root: 'good', 'damaged' or 'away'."""
+    shards = _shards(context, agreement)
+    if not shards:
+        return "away"
+    return await _state(context, agreement, shards[int.from_bytes(context.entropy(8), "big") % len(shards)])
+
+
+async def _state(context: NodeContext, agreement: LocalAgreement, item: StoredObject) -> str:
+    try:
+        data = await context.peers.get_object(agreement.provider, item.root)
+    except PeerError:
+        return "away"
+    if len(data) != item.leaves * LEAF_SIZE:
+        return "damaged"
+    tree = await context.in_worker(object_tree, data)
+    return "good" if tree.root == item.root else "damaged"
+
+
+def _shards(context: NodeContext, agreement: LocalAgreement) -> list[StoredObject]:
+    wanted = context.catalogue.roots_of_stripes(agreement.id)
+    return [o for o in context.catalogue.objects(agreement.id) if o.kind is ObjectKind.SHARD and o.root in wanted]

@@ -1,0 +1,151 @@
+"""What counts as lost, and how little is moved to make it good."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.flow.network import CLIENT, network
+from tests.flow.test_backup_restore import make_tree, same
+
+from peerage.flow import losses
+from peerage.flow.backup import backup
+from peerage.flow.context import NodeContext, silent
+from peerage.flow.health import health_of
+from peerage.flow.losses import find_losses
+from peerage.flow.repair import repair
+from peerage.flow.restore import restore
+from peerage.flow.watch import watch
+from peerage.model import AgreementId, MemberId, ObjectKind
+from peerage_chain.types import Epoch, Loss, MemberStatus
+
+VICTIM = MemberId(4)
+
+
+def agreement_with(ledger: Any, member: MemberId) -> AgreementId:
+    return next(a.id for a in ledger.agreements.values() if a.terms.provider == member)
+
+
+def shards_at(context: NodeContext, member: MemberId) -> int:
+    return sum(p == member for _, _, shards in context.catalogue.stripes() for _, _, p, _ in shards)
+
+
+async def test_a_member_that_leaves_is_copied_from_while_it_serves(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        held = shards_at(context, VICTIM)
+        assert held
+        ledger.members = [replace(m, status=MemberStatus.LEAVING) if m.id == VICTIM else m for m in ledger.members]
+        await watch(context)
+        assert await repair(context, silent) == held
+        assert shards_at(context, VICTIM) == 0
+        health = health_of(context.catalogue)
+        assert health.whole == health.total
+        assert health.repair_bytes == health.repair_bytes_least > 0, "each was read once and written once"
+        peers.shelves[VICTIM].down = True
+        peers.shelves[2].down = True
+        await restore(context, "latest", tmp_path / "back", [], silent)
+        same(source, tmp_path / "back" / "source")
+
+
+async def test_what_a_leaving_member_no_longer_serves_is_rebuilt(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        ledger.members = [replace(m, status=MemberStatus.LEAVING) if m.id == VICTIM else m for m in ledger.members]
+        peers.shelves[VICTIM].down = True
+        await watch(context)
+        await repair(context, silent)
+        assert shards_at(context, VICTIM) == 0
+        health = health_of(context.catalogue)
+        assert health.whole == health.total
+
+
+async def test_reported_leaves_cost_their_own_shards_alone(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, _):
+        await backup(context, [os.fsencode(source)], silent)
+        id, held = agreement_with(ledger, VICTIM), shards_at(context, VICTIM)
+        assert held > 1
+        await watch(context)
+        first = 0
+        for item in context.catalogue.objects(id):
+            if item.kind is ObjectKind.SHARD:
+                break
+            first += item.leaves
+        ledger.losses[id] = Loss(first, 1, Epoch(12), Epoch(40), restored=False)
+        assert await repair(context, silent) == 1
+        assert shards_at(context, VICTIM) == held - 1
+        health = health_of(context.catalogue)
+        assert (health.whole, health.repaired_shards) == (health.total, 1)
+        assert health.repair_bytes == health.repair_bytes_least
+        assert await repair(context, silent) == 0, "the report still stands, and nothing more is lost"
+
+
+async def test_a_restored_loss_moves_nothing(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, _):
+        await backup(context, [os.fsencode(source)], silent)
+        await watch(context)
+        ledger.losses[agreement_with(ledger, VICTIM)] = Loss(0, 1, Epoch(12), Epoch(40), restored=True)
+        assert await repair(context, silent) == 0
+
+
+async def test_attack_a_provider_that_proves_and_serves_rotten_bytes_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "SPOT_EVERY_S", 0)
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, _, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        await watch(context)
+        peers.shelves[VICTIM].rotten = True
+        for _ in range(200):
+            if await repair(context, silent):
+                break
+        assert shards_at(context, VICTIM) == 0
+        health = health_of(context.catalogue)
+        assert health.whole == health.total
+
+
+async def test_spot_checks_are_a_minute_apart(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, _, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        await watch(context)
+        now = [10**18]
+        timed = replace(context, clock_ns=lambda: now[0])
+        reads: list[MemberId] = []
+        real = peers.get_object
+
+        async def counted(member: MemberId, *arguments: Any) -> bytes:
+            reads.append(member)
+            return await real(member, *arguments)
+
+        peers.get_object = counted  # type: ignore[method-assign]
+        for seconds in (0, 10, 30, 59, 60, 61, 119, 120):
+            now[0] = 10**18 + seconds * 10**9
+            await find_losses(timed, silent)
+        assert len(reads) == 3
+        assert CLIENT not in reads
+
+
+async def test_the_policy_says_how_many_missed_proofs_are_a_loss(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        id = agreement_with(ledger, VICTIM)
+        peers.shelves[VICTIM].down = True
+        policy = context.policy().set("take.repair_after_epochs", "5")
+        patient = replace(context, policy=lambda: policy)
+        ledger.epoch, ledger.due = 16, {(id, e) for e in (12, 13, 14, 15)}
+        await watch(patient)
+        assert await repair(patient, silent) == 0
+        ledger.epoch, ledger.due = 17, ledger.due | {(id, 16)}
+        await watch(patient)
+        assert await repair(patient, silent) > 0
+        assert shards_at(context, VICTIM) == 0
