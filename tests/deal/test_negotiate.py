@@ -18,6 +18,7 @@ from peerage.deal.negotiate import (
 )
 from peerage.deal.policy import Policy, offer_of
 from peerage.wire.refusals import RefusalCode
+from peerage_chain.quality import Clause
 from peerage_chain.types import GIB, Epoch, MemberId, MemberInfo, MemberStatus, Terms
 
 NOW = Epoch(50)
@@ -52,6 +53,34 @@ def test_a_proposal_from_the_offer_is_accepted() -> None:
     assert isinstance(answer(terms), Accept)
     assert terms.capacity == 3 * GIB
     assert terms.collateral == collateral_for(3 * GIB, POLICY.give.collateral_per_gib)
+
+
+def test_a_policy_may_make_pay_depend_on_quality() -> None:
+    demanding = POLICY.set("take.withheld_percent", "30").set("take.min_bandwidth_kib_s", "500")
+    terms = proposal(policy=demanding)
+    assert Clause.unpack(terms.quality_clause) == Clause(500, 500, 0, 30)
+    assert isinstance(answer(terms), Accept)
+    assert Clause.unpack(proposal().quality_clause) is None
+    short_of_room = answer(terms, free=512 << 20)
+    assert isinstance(short_of_room, Counter)
+    assert short_of_room.terms.quality_clause == terms.quality_clause, "a clause is not open to change"
+    for clause, reason in (
+        (Clause(500, 500, 0, 51), "at most 50 % of the pay"),
+        (Clause(1025, 1, 0, 10), "at most 1024 KiB/s"),
+        (Clause(1, 1025, 0, 10), "at most 1024 KiB/s"),
+        (Clause(1, 1, 9, 10), "no latency"),
+    ):
+        refused = answer(replace(terms, quality_clause=clause.pack()))
+        assert isinstance(refused, Refuse)
+        assert (refused.code, reason in refused.reason) == (RefusalCode.POLICY_REFUSED, True)
+
+
+def test_a_floor_of_quality_is_for_those_that_were_measured() -> None:
+    careful = POLICY.set("take.min_quality_percent", "40")
+    assert suits(Prospect(PROVIDER, GIB, quality=0.4), careful, GIB)
+    refused = suits(Prospect(PROVIDER, GIB, quality=0.39), careful, GIB)
+    assert (bool(refused), refused.reason) == (False, "its measured quality is 0.39")
+    assert suits(Prospect(PROVIDER, GIB), careful, GIB)
 
 
 def test_a_small_wish_becomes_the_smallest_agreement() -> None:

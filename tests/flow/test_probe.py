@@ -13,6 +13,8 @@ import pytest
 from tests.fakes import DOMAIN, Network, Peer
 
 from peerage.deal.policy import Policy
+from peerage.errors import PeerRefused
+from peerage.flow.agree import agree
 from peerage.flow.context import NodeContext, silent
 from peerage.flow.probe import Prober
 from peerage.flow.quality import UNKNOWN, judge, quality, quality_of, refresh_quality
@@ -25,7 +27,7 @@ from peerage.store.catalogue import Catalogue
 from peerage.store.home import Home
 from peerage.store.measures import Measured, Measures, Rates
 from peerage_chain.errors import ChainUnavailable
-from peerage_chain.quality import NO_ANSWER_MS, Drawing, Figures, QualityRecord
+from peerage_chain.quality import NO_ANSWER_MS, Clause, Drawing, Figures, QualityRecord
 from peerage_chain.types import ChainTime
 
 ONION = Onion(b"\x07" * 32, length=64)
@@ -329,3 +331,15 @@ def test_rates_fade_and_the_file_is_bounded(tmp_path: Path) -> None:
     assert [e for e in range(20) if measures.due(Epoch(e))] == [16, 17, 18, 19]
     home.measures.write_bytes(b'{"due": {"1": {"2": {"down_kib_s": -1}}}}')
     assert not Measures(home).due(Epoch(1)), "a damaged file is begun anew"
+
+
+async def test_a_policys_floor_keeps_slow_providers_out_of_new_agreements(stage: Stage) -> None:
+    slow, new = await stage.network.add(), await stage.network.add()
+    stage.context.policy = lambda: Policy().set("take.min_quality_percent", "40").set("take.withheld_percent", "25")
+    stage.context.catalogue.set_counter(f"quality:{slow.member}", 1000)
+    with pytest.raises(PeerRefused, match=r"its measured quality is 0\.10"):
+        await agree(stage.context, slow.info, 1 << 30, silent)
+    opened = await agree(stage.context, new.info, 1 << 30, silent)
+    clause = Clause.unpack(stage.ledger.infos[opened.id].terms.quality_clause)
+    assert clause is not None
+    assert clause.withheld_percent == 25

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from peerage.deal.policy import AGREEMENT_MIN_BYTES, Policy
+from peerage.deal.policy import AGREEMENT_MIN_BYTES, Give, Policy
 from peerage.wire.refusals import RefusalCode
+from peerage_chain.quality import Clause
 from peerage_chain.types import GIB, TYPES_VERSION, ZERO32, Epoch, MemberId, MemberInfo, Offer, Terms
 
 OPEN_WITHIN_EPOCHS = 16
@@ -81,7 +82,7 @@ def decide(
     offer: this node's offer on chain, which bounds what the contracts let it sign. signed_bytes: capacity of its live
     agreements and of those it signed that may still be opened. free_bytes: room on disk that no agreement has yet.
     """
-    refusal = _malformed(terms, now) or _unfit_client(client)
+    refusal = _malformed(terms, now) or _unfit_client(client) or _too_strict(terms, policy.give)
     if refusal:
         return refusal
     give = policy.give
@@ -113,7 +114,7 @@ def _malformed(terms: Terms, now: Epoch) -> Refuse | None:
     checks = (
         (terms.version == TYPES_VERSION, f"version {terms.version} of Terms is not known here"),
         (terms.renews == ZERO32, "renewals are not known here yet"),
-        (terms.quality_clause == ZERO32, "quality clauses are not known here yet"),
+        (_readable(terms.quality_clause), "this quality clause is not known here"),
         (terms.extension == ZERO32, "extensions are not known here"),
         (terms.client != terms.provider, "client and provider are the same member"),
         (terms.capacity >= AGREEMENT_MIN_BYTES, f"capacity is below {AGREEMENT_MIN_BYTES} bytes"),
@@ -128,6 +129,32 @@ def _malformed(terms: Terms, now: Epoch) -> Refuse | None:
     for holds, reason in checks:
         if not holds:
             return Refuse(RefusalCode.BAD_TERMS, reason)
+    return None
+
+
+def _readable(clause: bytes) -> bool:
+    try:
+        Clause.unpack(clause)
+    except ValueError:
+        return False
+    return True
+
+
+def _too_strict(terms: Terms, give: Give) -> Refuse | None:
+    clause = Clause.unpack(terms.quality_clause)
+    if clause is None:
+        return None
+    checks = (
+        (clause.withheld_percent <= give.max_withheld_percent, f"at most {give.max_withheld_percent} % of the pay"),
+        (
+            max(clause.min_down_kib_s, clause.min_up_kib_s) <= give.bandwidth_kib_s,
+            f"at most {give.bandwidth_kib_s} KiB/s",
+        ),
+        (clause.max_latency_ms == 0, "no latency"),
+    )
+    for holds, reason in checks:
+        if not holds:
+            return Refuse(RefusalCode.POLICY_REFUSED, f"this node lets a quality clause ask for {reason}")
     return None
 
 
@@ -150,6 +177,7 @@ def propose(client: MemberId, provider: MemberInfo, policy: Policy, capacity: in
     capacity: bytes wanted, brought up to the policy's minimum and to whole leaves. salt: 32 random bytes.
     """
     offer, take = provider.offer, policy.take
+    bandwidth = min(offer.bandwidth_kib_s, max(take.min_bandwidth_kib_s, 1))
     wanted = min(max(capacity, take.min_agreement_bytes), max(offer.capacity, AGREEMENT_MIN_BYTES))
     wanted += -wanted % LEAF
     return Terms(
@@ -159,12 +187,15 @@ def propose(client: MemberId, provider: MemberInfo, policy: Policy, capacity: in
         price_per_gib_epoch=offer.price_per_gib_epoch,
         egress_price_per_gib=offer.egress_price_per_gib,
         collateral=collateral_for(wanted, offer.collateral_per_gib),
-        min_bandwidth_kib_s=min(offer.bandwidth_kib_s, max(take.min_bandwidth_kib_s, 1)),
+        min_bandwidth_kib_s=bandwidth,
         min_retention_epochs=min(take.retention_epochs, offer.min_retention_epochs),
         start_epoch=now,
         end_epoch=Epoch(now + max(1, min(take.term_epochs, offer.term_epochs))),
         open_by=Epoch(now + OPEN_WITHIN_EPOCHS),
         salt=salt,
+        quality_clause=Clause(bandwidth, bandwidth, 0, take.withheld_percent).pack()
+        if take.withheld_percent
+        else ZERO32,
     )
 
 
@@ -207,7 +238,8 @@ def accept_counter(terms: Terms, original: Terms, policy: Policy) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """A member as a possible provider. free_bytes: its offer less what it already signed. quality: 0 (worst) to 1."""
+    """A member as a possible provider. free_bytes: its offer less what it already signed. quality: 0 (worst) to 1,
+    which it is while nothing is known."""
 
     member: MemberInfo
     free_bytes: int
@@ -240,6 +272,7 @@ def suits(prospect: Prospect, policy: Policy, capacity: int) -> Verdict:
             (offer.egress_price_per_gib <= take.max_egress_price_per_gib, "its egress price is above the policy's"),
             (offer.collateral_per_gib >= take.min_collateral_per_gib, "its collateral is below the policy's"),
             (offer.bandwidth_kib_s >= take.min_bandwidth_kib_s, "its bandwidth is below the policy's"),
+            (prospect.quality * 100 >= take.min_quality_percent, f"its measured quality is {prospect.quality:.2f}"),
             (offer.term_epochs >= min(take.min_term_epochs, take.term_epochs), "its longest term is too short"),
         ),
         "within policy",

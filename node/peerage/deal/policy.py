@@ -22,6 +22,7 @@ AGREEMENT_MIN_BYTES = MIB
 U32 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 U63 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Epochs = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
+Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 # \Z, not $: before a newline at the end $ would do, and the policy could not be read again.
 Jurisdiction = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z")]
 EntityHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -32,7 +33,8 @@ class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What this node offers as provider.
 
     max_bytes_per_member: over all agreements of one client; 0 means no limit. collateral_per_gib: the most this node
-    puts up. min_retention_epochs: the longest retention it promises.
+    puts up. min_retention_epochs: the longest retention it promises. max_withheld_percent: how much of an epoch's pay a
+    client may withhold when what drawn members measured lies below the terms' bandwidth.
     """
 
     capacity_bytes: U63 = 100 * GIB
@@ -43,6 +45,7 @@ class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_bytes_per_member: U63 = 0
     max_term_epochs: Epochs = 8_760
     min_retention_epochs: U32 = 168
+    max_withheld_percent: Percent = 50
 
 
 class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +54,9 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jurisdictions: ISO 3166 codes; an empty allow list allows all that are not denied. legal_entities_deny: the hashes
     that members show on chain. term_epochs: the term it asks for; providers may offer less. code: k+m of new stripes,
     as in "4+2"; "auto" takes the largest that the network carries (node/spec/placement.md). repair_after_epochs: missed
-    proofs in a row after which shards at a provider that cannot be reached count as lost.
+    proofs in a row after which shards at a provider that cannot be reached count as lost. withheld_percent: of an
+    epoch's pay, when what drawn members measured lies below min_bandwidth_kib_s; 0: terms ask for no quality.
+    min_quality_percent: no new agreements with providers whose known quality (`peerage quality`) is lower.
     """
 
     max_price_per_gib_epoch: U63 = 10_000
@@ -67,6 +72,8 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention_epochs: U32 = 168
     repair_after_epochs: Epochs = 3
     code: CodeName = "auto"
+    withheld_percent: Percent = 0
+    min_quality_percent: Percent = 0
 
     def __post_init__(self) -> None:
         self.wanted_code()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from peerage.deal import negotiate
 from peerage.errors import PeerFault, PeerRefused
 from peerage.flow.context import NodeContext, Report, note
+from peerage.flow.quality import known_quality
 from peerage.model import AgreementId, MemberId
 from peerage_chain import typed
 from peerage_chain.types import MemberInfo, Terms
@@ -26,7 +27,8 @@ async def agree(context: NodeContext, provider: MemberInfo, capacity: int, repor
     when the provider cannot be reached or breaks the protocol, and what the ledger raises when the chain refuses.
     """
     policy, time = context.policy(), await context.ledger.now()
-    suited = negotiate.suits(negotiate.Prospect(provider, provider.offer.capacity), policy, capacity)
+    quality = known_quality(context.catalogue, provider.id)
+    suited = negotiate.suits(negotiate.Prospect(provider, provider.offer.capacity, quality), policy, capacity)
     if not suited:
         raise PeerRefused(f"our policy refuses it: {suited.reason}", provider.id, "policy_refused")
     proposal = negotiate.propose(context.member, provider, policy, capacity, time.epoch, context.entropy(32))

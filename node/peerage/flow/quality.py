@@ -29,6 +29,11 @@ def quality_of(catalogue: Catalogue, member: MemberId) -> float:
     return kept / _SCALE if kept else UNKNOWN
 
 
+def known_quality(catalogue: Catalogue, member: MemberId) -> float:
+    """The same, and 1 for a member of whom nothing is known: a policy's floor is for those that were measured."""
+    return quality_of(catalogue, member) if catalogue.counter(f"{_COUNTER}{member}") else 1.0
+
+
 async def refresh_quality(context: NodeContext, measures: Measures) -> dict[MemberId, float]:
     """Read the newest records of all members, and note each one's quality in the catalogue."""
     records = await read_records(context)
