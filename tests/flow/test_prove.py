@@ -19,6 +19,7 @@ from peerage_chain.types import (
     Deal,
     Demand,
     DemandState,
+    Loss,
     Sample,
 )
 
@@ -50,6 +51,10 @@ class Journal:
     sent: list[tuple[str, Any]] = field(default_factory=list)
     demands: list[Demand] = field(default_factory=list)
     closed: set[int] = field(default_factory=set)
+    loss: Loss | None = None
+
+    async def loss_of(self, id: AgreementId) -> Loss | None:
+        return self.loss
 
     async def beacon_tip(self, member: MemberId) -> tuple[bytes, Epoch]:
         return self.tip, Epoch(self.effective)

@@ -32,6 +32,7 @@ from peerage.flow.quality import refresh_quality
 from peerage.flow.rebuild import is_lost, rebuild_catalogue
 from peerage.flow.removal import carry_out_removals
 from peerage.flow.repair import repair
+from peerage.flow.scrub import Scrubber, report_damage
 from peerage.flow.watch import watch
 from peerage.keys.keystore import Keystore
 from peerage.keys.onion import Onion
@@ -178,6 +179,9 @@ class Node:
             )
             measures = Measures(self._home)
             prober = Prober(context, self._onion, measures, self._limited, lambda: verbs.busy)
+            scrubber = Scrubber(
+                store, self._home.scrub, lambda: self._policy.give.scrub_kib_s, self._in_worker, log_event
+            )
             log.info("node is up", member=self._member.id, node=node, endpoint=endpoint)
             for name, step in (
                 ("ready", self._until_whole(context, lambda: verbs.ready(context, clock, scheduler, measures))),
@@ -189,6 +193,8 @@ class Node:
                 # Four looks an epoch are enough: challenges are fixed before it begins.
                 ("prove", self._each_block(clock, lambda t: self._prove(chain, provider, t), looks=4)),
                 ("demands", self._each_epoch(clock, lambda _: self._answer(chain, provider))),
+                ("scrub", scrubber.run()),
+                ("damage", self._each_epoch(clock, lambda time: self._report(chain, store, time))),
                 ("settle", self._each_epoch(clock, lambda time: self._settle(context, time))),
                 ("watch", self._each_epoch(clock, lambda _: self._watch(context, verbs))),
                 ("probe", self._until_done(clock, lambda time: prober.probe(time, log_event))),
@@ -340,6 +346,9 @@ class Node:
     async def _prove(self, chain: Chain, provider: Provider, now: ChainTime) -> None:
         self._proven = {(a, e) for a, e in self._proven if e == now.epoch}
         await prove(chain, self._member.id, provider, now.epoch, self._proven, self._in_worker, log_event)
+
+    async def _report(self, chain: Chain, store: ObjectStore, now: ChainTime) -> None:
+        await report_damage(chain, self._member.id, store, now.epoch, self._in_worker, log_event)
 
     async def _refresh_roster(self, chain: Chain) -> None:
         self._roster = tuple(await chain.roster())

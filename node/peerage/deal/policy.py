@@ -34,7 +34,8 @@ class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_bytes_per_member: over all agreements of one client; 0 means no limit. collateral_per_gib: the most this node
     puts up. min_retention_epochs: the longest retention it promises. max_withheld_percent: how much of an epoch's pay a
-    client may withhold when what drawn members measured lies below the terms' bandwidth.
+    client may withhold when what drawn members measured lies below the terms' bandwidth. scrub_kib_s: how fast it reads
+    what it stores, again and again, to see whether it is sound; 0 for not at all.
     """
 
     capacity_bytes: U63 = 100 * GIB
@@ -46,6 +47,7 @@ class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_term_epochs: Epochs = 8_760
     min_retention_epochs: U32 = 168
     max_withheld_percent: Percent = 50
+    scrub_kib_s: U32 = 4_096
 
 
 class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

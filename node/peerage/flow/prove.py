@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Protocol, cast
 
 from peerage.errors import IntegrityError
 from peerage.flow.context import Report, note, warn
@@ -68,7 +69,7 @@ async def prove(
     done.update((id, epoch) for id in set(held) - {c.agreement for c in challenges})
     for challenge in challenges:
         try:
-            samples = await in_worker(prover.samples_for, challenge)
+            samples = await _samples(ledger, challenge, prover, in_worker)
         except IntegrityError as error:
             warn(report, f"agreement {challenge.agreement.hex()[:16]} cannot be proven: {error}")
             done.add((challenge.agreement, epoch))
@@ -79,6 +80,21 @@ async def prove(
         accepted += await _send(ledger, batch, report)
         done.update((id, epoch) for id, _ in batch)
     return accepted
+
+
+async def _samples(
+    ledger: Ledger, challenge: Challenge, prover: Prover, in_worker: Callable[..., Awaitable[Any]]
+) -> tuple[Sample, ...]:
+    """The answer to a challenge, without the leaves whose loss was reported and stands. Raises IntegrityError."""
+    try:
+        return cast(tuple[Sample, ...], await in_worker(prover.samples_for, challenge))
+    except IntegrityError:
+        loss = await ledger.loss_of(challenge.agreement)
+        if loss is None or not loss.since <= challenge.epoch < loss.until:
+            raise
+        lost = range(loss.start, loss.start + loss.leaves)
+        left = replace(challenge, indices=tuple(i for i in challenge.indices if i not in lost))
+        return cast(tuple[Sample, ...], await in_worker(prover.samples_for, left)) if left.indices else ()
 
 
 async def _send(ledger: Ledger, batch: list[tuple[AgreementId, Sequence[Sample]]], report: Report) -> int:

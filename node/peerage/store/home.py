@@ -53,6 +53,7 @@ class Home:
         self.objects = path / "objects"
         self.object_index = path / "objects.sqlite"
         self.measures = path / "measures.json"
+        self.scrub = path / "scrub"
         self.logs = path / "logs"
 
     @classmethod

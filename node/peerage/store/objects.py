@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from peerage.errors import LocalFault
+from peerage.errors import IntegrityError, LocalFault
 from peerage.model import LEAF_SIZE, MIB, AgreementId, Epoch, MemberId, ShardRoot
 from peerage.ports import Buffer
+from peerage.shard.tree import TreeHasher
 from peerage.store.group_commit import GroupCommit
 from peerage.store.object_files import ObjectFiles, ObjectReader
 from peerage.store.object_index import Health, NewObject, ObjectIndex
@@ -330,6 +331,30 @@ class ObjectStore:
         self._files.remove(agreement, root)
 
     # Damage
+
+    def object_after(self, number: int) -> tuple[int, AgreementId, ShardRoot, int] | None:
+        """(number, agreement, root, bytes) of the next object whose bytes are kept; None after the last one."""
+        row = self._index.one(
+            "SELECT id, agreement, root, size FROM objects WHERE id > ? AND leaves > 0 ORDER BY id LIMIT 1", number
+        )
+        return (row[0], AgreementId(row[1]), ShardRoot(row[2]), row[3]) if row else None
+
+    def is_sound(self, agreement: AgreementId, root: ShardRoot) -> bool:
+        """Read an object whole and compare it with its root; a damaged one is marked. True for one that is gone."""
+        hasher = TreeHasher()
+        try:
+            with self.open_in(agreement, root) as reader:
+                for offset in range(0, reader.size, MIB):
+                    hasher.update(reader.read(offset, min(MIB, reader.size - offset)))
+        except UnknownObject:
+            return True
+        except IntegrityError:
+            self.mark_damaged(agreement, root)
+            return False
+        if hasher.finish().root == root:
+            return True
+        self.mark_damaged(agreement, root)
+        return False
 
     def mark_damaged(self, agreement: AgreementId, root: ShardRoot) -> None:
         """Its bytes did not match its root. A new copy (begin … commit) clears it."""
