@@ -7,12 +7,13 @@ from typing import Any
 
 from peerage_chain.challenge import challenge_indices, word_and_bit
 from peerage_chain.codec import agreement_of, member_of, quality_record_of
-from peerage_chain.history import AgreementPast, History, read_history
+from peerage_chain.history import AgreementPast, History
 from peerage_chain.judge import Verdict
 from peerage_chain.quality import drawn
 from peerage_chain.reads import AGREEMENTS_PAGE, ROSTER_PAGE, SEEDS_KEPT, ChainReads, chain_time
 from peerage_chain.replay import Replay, replay
 from peerage_chain.rpc import RpcError
+from peerage_chain.told import read_history
 from peerage_chain.types import (
     ZERO32,
     AgreementId,

@@ -17,8 +17,9 @@ from peerage_chain.challenge import challenge_indices
 from peerage_chain.contracts import Contracts
 from peerage_chain.deploy import Tuning
 from peerage_chain.errors import Reverted
-from peerage_chain.history import History, Recorded, read_history
+from peerage_chain.history import History, Recorded
 from peerage_chain.money import audit_money
+from peerage_chain.told import read_history
 from peerage_chain.types import CREDIT, AgreementId, AgreementState, Epoch
 
 TREE = Tree(bytes(range(256)) * 4 * 37)

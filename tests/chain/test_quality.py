@@ -156,7 +156,7 @@ async def test_attack_a_contract_that_records_falsely_is_found_out(
 
             monkeypatch.setattr("peerage_chain.evidence.read_history", lambda contracts, block: read(network.observer))
 
-        from peerage_chain.history import read_history as original
+        from peerage_chain.told import read_history as original
 
         for change in ("median", "missing", "stranger", "entity"):
             forged(change)

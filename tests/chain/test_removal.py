@@ -15,7 +15,8 @@ from peerage_chain.client import Chain
 from peerage_chain.contracts import Contracts
 from peerage_chain.errors import NotAMember, Reverted
 from peerage_chain.events import Record
-from peerage_chain.history import _HANDLERS, AgreementPast, History, read_history
+from peerage_chain.history import AgreementPast, History
+from peerage_chain.told import _HANDLERS, read_history
 from peerage_chain.typed import address_of, revocation_digest, sign
 from peerage_chain.types import CREDIT, AgreementId, Epoch, MemberId, Removal, Terms
 

@@ -101,6 +101,9 @@ def test_attack_a_slow_provider_is_praised_by_a_friend(make_devnet: Callable[...
     source.mkdir()
     (source / "first").write_bytes(random.Random(0).randbytes(400_000))
 
+    for key, value in (("take.min_bandwidth_kib_s", 2 * SLOWED_KIB_S), ("take.withheld_percent", 30)):
+        devnet.node(OWNER, "policy", "set", key, str(value))
+
     with friend(devnet) as praised:
         for number in (1, 2, 3, 4, 5, 6):  # so that each has an agreement with the slow one
             devnet.node(number, "backup", source)
@@ -125,6 +128,14 @@ def test_attack_a_slow_provider_is_praised_by_a_friend(make_devnet: Callable[...
         told = {row["epoch"]: row for row in audited["records"] if row["median"] is not None}
         for epoch in set(praised) & told.keys():
             assert [r["disputed"] for r in told[epoch]["reports"] if r["member"] == FRIEND] == [True]
+
+        # The owner's terms withhold pay for it, and the auditor derives the same amounts.
+        def nothing_withheld() -> bool:
+            audited = devnet.audit("quality")
+            assert audited["verified"]
+            return SLOW not in [row["provider"] for row in audited["withheld"]]
+
+        devnet.until(nothing_withheld, epochs=20)
 
         # Placement moves away from it: less than half of what any other provider gets.
         devnet.until(lambda: not 0 <= quality_of(devnet, SLOW) < 0.3, epochs=10)
