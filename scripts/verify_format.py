@@ -14,27 +14,21 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 sys.dont_write_bytecode = True
 
-from second_reader import (  # noqa: E402 - the lines above make it importable
+from pack_reader import (  # noqa: E402 - the lines above make it importable
     KIB,
     Keys,
-    Store,
     Wrong,
     chunk_id,
-    cut,
     derive,
-    fold,
-    message,
     need,
     object_root,
     open_blob,
-    open_head,
-    open_keystore,
     open_pack,
     rebuild,
     root_of,
     rows,
-    unwrap,
-)  # fmt: skip
+)
+from second_reader import Store, cut, fold, message, open_head, open_keystore, unwrap  # noqa: E402
 
 
 def check_repository(vector: dict[str, Any]) -> str:
