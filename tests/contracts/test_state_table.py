@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 STATES = ("NONE", "ACTIVE", "GRACE", "LAPSED", "FAILED", "ENDED")
 
@@ -32,8 +34,9 @@ def in_table(page: Path) -> set[tuple[str, str]]:
     return found
 
 
-def test_the_contracts_page_shows_the_state_table_of_the_code() -> None:
-    assert in_table(ROOT / "contracts" / "README.md") == in_code()
+@pytest.mark.parametrize("page", ["contracts/README.md", "node/spec/agreements.md"])
+def test_the_pages_show_the_state_table_of_the_code(page: str) -> None:
+    assert in_table(ROOT / page) == in_code()
 
 
 def test_the_states_are_numbered_as_in_the_code() -> None:
