@@ -188,7 +188,7 @@ class Node:
                 ("roster", self._each_block(clock, lambda _: self._refresh_roster(chain))),
                 ("revoked", self._until_revoked(clock, node)),
                 ("enrolled", self._each_epoch(clock, lambda _: self._stay_enrolled(chain, node, endpoint))),
-                ("beat", self._until_done(clock, lambda time: self._beat(chain, time))),
+                ("beat", self._until_done(clock, lambda time: self._beat(chain, prober, time))),
                 ("offer", self._each_epoch(clock, lambda _: self._offer(chain))),
                 # Four looks an epoch are enough: challenges are fixed before it begins.
                 ("prove", self._each_block(clock, lambda t: self._prove(chain, provider, t), looks=4)),
@@ -336,9 +336,13 @@ class Node:
             "recover it here from the words, or run the other one"
         )
 
-    async def _beat(self, chain: Chain, now: ChainTime) -> bool:
-        """Beat as early in each epoch as can be; while the window is open, try again."""
-        return await beat(chain, self._member.id, self._onion, now) or not now.beats_open
+    async def _beat(self, chain: Chain, prober: Prober, now: ChainTime) -> bool:
+        """Beat as early in each epoch as can be; while the window is open, try again. Then report at once what was
+        measured: an epoch's half may be short."""
+        if await beat(chain, self._member.id, self._onion, now):
+            await prober.send(now, log_event)
+            return True
+        return not now.beats_open
 
     async def _answer(self, chain: Chain, provider: Provider) -> None:
         await answer_demands(chain, self._member.id, provider, self._in_worker, log_event)

@@ -81,7 +81,7 @@ class _Tally:
 
 
 class Prober:
-    """One node's. probe() once an epoch after its beat, send() until it says so, in the next epoch.
+    """One node's. probe() once an epoch after its beat, send() until it says so, in the next epoch; from any task.
 
     limited: whether a bandwidth limit of our own would be what we measured. busy: whether our line is in use.
     """
@@ -102,6 +102,7 @@ class Prober:
         self._busy = busy
         self._sleep = sleep
         self._line = asyncio.Lock()
+        self._sending = asyncio.Lock()
 
     # -- the draw ------------------------------------------------------------------------------------------------------
 
@@ -224,6 +225,10 @@ class Prober:
 
     async def send(self, now: ChainTime, report: Report) -> bool:
         """Report what was measured in the epoch before; returns whether that is done with. Raises ChainUnavailable."""
+        async with self._sending:
+            return await self._send(now, report)
+
+    async def _send(self, now: ChainTime, report: Report) -> bool:
         probed = Epoch(max(0, now.epoch - 1))
         due = self._measures.due(probed)
         if not due or not now.beats_open:
