@@ -79,7 +79,7 @@ def test_a_floor_of_quality_is_for_those_that_were_measured() -> None:
     careful = POLICY.set("take.min_quality_percent", "40")
     assert suits(Prospect(PROVIDER, GIB, quality=0.4), careful, GIB)
     refused = suits(Prospect(PROVIDER, GIB, quality=0.39), careful, GIB)
-    assert (bool(refused), refused.reason) == (False, "its measured quality is 0.39")
+    assert (bool(refused), refused.reason) == (False, "its quality 39 is below 40")
     assert suits(Prospect(PROVIDER, GIB), careful, GIB)
 
 
@@ -206,16 +206,17 @@ def test_whom_the_policy_leaves_out(key: str, value: str, reason: str) -> None:
 def test_the_ranking_goes_by_quality_then_price_then_room() -> None:
     cheap = POLICY.set("give.price_per_gib_epoch", "10")
     prospects = [
-        Prospect(member(3), 50 * GIB),
-        Prospect(member(4), 90 * GIB),
-        Prospect(member(5, cheap), 10 * GIB),
+        Prospect(member(3), 50 * GIB, quality=1.0),
+        Prospect(member(4), 90 * GIB, quality=1.0),
+        Prospect(member(5, cheap), 10 * GIB, quality=1.0),
         Prospect(member(6, cheap), 10 * GIB, quality=0.5),
         Prospect(member(7), 90 * GIB, quality=0.98),
         Prospect(member(8, status=MemberStatus.SUSPENDED), 90 * GIB),
         Prospect(member(9), 0),
         Prospect(member(10), 90 * GIB, reachable=False),
+        Prospect(member(11), 90 * GIB),
     ]
     ranking = rank(prospects, POLICY, GIB)
-    assert [p.member.id for p in ranking.suited] == [5, 4, 7, 3, 6]
+    assert [p.member.id for p in ranking.suited] == [5, 4, 7, 3, 6, 11]
     assert [id for id, _ in ranking.refused] == [8, 9, 10]
-    assert all(reason for _, reason in ranking.refused)
+    assert [verdict.rule for _, verdict in ranking.refused] == ["status", "its offer", "reach"]

@@ -13,11 +13,32 @@ from peerage.cli.session import Verb, session_of
 
 
 @click.command(cls=Verb)
+@click.option("--why", is_flag=True, help="Also every yes and no lately, as client and as provider, and by which rule.")
 @click.pass_context
-def agreements(ctx: click.Context) -> None:
+def agreements(ctx: click.Context, why: bool) -> None:
     """List this member's agreements, as client and as provider."""
     session = session_of(ctx)
-    session.result(ask(session, "agreements"), show_agreements)
+    session.result(ask(session, "agreements", {"why": why}), _show_why if why else show_agreements)
+
+
+def _show_why(result: Mapping[str, Any]) -> None:
+    show_agreements(result)
+    table(
+        [">epoch", "as", ">member", "about", "answer", ">times", "rule", "reason"],
+        [
+            [
+                d["epoch"],
+                d["side"],
+                d["member"],
+                d["action"],
+                "yes" if d["ok"] else "no",
+                d["times"],
+                d["rule"],
+                d["reason"],
+            ]
+            for d in result.get("decisions", [])
+        ],
+    )
 
 
 def show_agreements(result: Mapping[str, Any]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from peerage.cli.owner import ask
 from peerage.cli.render import fields
 from peerage.cli.session import Verb, VerbGroup, session_of
+
+_FILE_MAX = 64 << 10  # characters
 
 
 @click.group(cls=VerbGroup, invoke_without_command=True)
@@ -35,6 +37,16 @@ def set_(ctx: click.Context, key: str, value: str) -> None:
     """Change one value, as in 'peerage policy set give.capacity_bytes 2TB'."""
     session = session_of(ctx)
     session.result(ask(session, "policy.set", {"key": key, "value": value}), _show)
+
+
+@policy.command(cls=Verb)
+@click.argument("file", required=False, type=click.File("r"))
+@click.pass_context
+def check(ctx: click.Context, file: TextIO | None) -> None:
+    """Whether the members that there are meet the policy in force, or the one in FILE; with the numbers."""
+    session = session_of(ctx)
+    toml = "" if file is None else file.read(_FILE_MAX)
+    session.result(ask(session, "policy.check", {"toml": toml}), lambda result: click.echo(str(result["numbers"])))
 
 
 def _show_policy(ctx: click.Context) -> None:

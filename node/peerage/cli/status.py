@@ -40,6 +40,7 @@ def _show(result: Mapping[str, Any]) -> None:
             ("moved by repair", size(result.get("repair_bytes", 0))),
             ("providers", result.get("providers")),
             ("balance", f"{result.get('balance')} credits"),
+            *([("policy", f"an edit is not in force: {trouble}")] if (trouble := result.get("policy_trouble")) else []),
             *[
                 (f"schedule {job['name']}", f"{last(job)}; next {when(job['next_ns'])}")
                 for job in result.get("schedule", [])

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -18,9 +19,11 @@ import structlog
 from peerage.daemon.clock import Clock
 from peerage.daemon.limits import Limits
 from peerage.daemon.owner import OwnerServer
+from peerage.daemon.policies import Policies
 from peerage.daemon.schedule import Scheduler
 from peerage.daemon.verbs import Verbs
-from peerage.deal.policy import Policy, offer_of
+from peerage.deal.decision import Decision
+from peerage.deal.policy import offer_of
 from peerage.errors import LocalFault, PeerageError, UserError
 from peerage.flow import enrol
 from peerage.flow.context import NodeContext
@@ -45,6 +48,7 @@ from peerage.net.tls import TlsIdentity
 from peerage.seal.keys import KeyRing
 from peerage.store.catalogue import Catalogue
 from peerage.store.database import remove_journals
+from peerage.store.decisions import Decisions
 from peerage.store.home import Home
 from peerage.store.measures import Measures
 from peerage.store.objects import ObjectStore
@@ -79,7 +83,8 @@ class Node:
         self._home = home
         self._keystore = keystore
         self._config = home.config()
-        self._policy = Policy.parse(home.read_text(home.policy))
+        self._policies = Policies(home)
+        self._decisions = Decisions(home.decisions)
         self._workers = ThreadPoolExecutor(_WORKERS, "work")
         self._roster: tuple[MemberInfo, ...] = ()
         self._onion = Onion(keystore.onion_seed)
@@ -87,7 +92,7 @@ class Node:
         self._proven: set[tuple[AgreementId, Epoch]] = set()
 
     async def run(self) -> None:
-        verbs = Verbs(self._home, self._read_policy, self._write_policy, self._limits)
+        verbs = Verbs(self._home, self._policies, self._decisions, self._limits)
         owner = OwnerServer(self._home.path, verbs.table(), verbs.data_table(), verbs.stream_table())
         await owner.start()
         try:
@@ -97,6 +102,7 @@ class Node:
         finally:
             await owner.stop()
             self._workers.shutdown(wait=True, cancel_futures=True)
+            self._decisions.close()
 
     # -- start ---------------------------------------------------------------------------------------------------------
 
@@ -131,7 +137,8 @@ class Node:
             provider = Provider(
                 ledger=chain,
                 store=store,
-                policy=self._read_policy,
+                policy=self._policies.current,
+                decided=self._decided,
                 node_key=self._keystore.node_key,
                 domain=chain.domain,
                 member=self._member.id,
@@ -164,7 +171,8 @@ class Node:
                 peers=peers,
                 ring=KeyRing(self._keystore.repository_keys),
                 wrapped_keys=dict(self._keystore.wrapped_keys),
-                policy=self._read_policy,
+                policy=self._policies.current,
+                decided=self._decided,
                 workers=self._workers,
                 entropy=os.urandom,
                 clock_ns=time.time_ns,
@@ -180,7 +188,7 @@ class Node:
             measures = Measures(self._home)
             prober = Prober(context, self._onion, measures, self._limited, lambda: verbs.busy)
             scrubber = Scrubber(
-                store, self._home.scrub, lambda: self._policy.give.scrub_kib_s, self._in_worker, log_event
+                store, self._home.scrub, lambda: self._policies.current().give.scrub_kib_s, self._in_worker, log_event
             )
             log.info("node is up", member=self._member.id, node=node, endpoint=endpoint)
             for name, step in (
@@ -189,7 +197,8 @@ class Node:
                 ("revoked", self._until_revoked(clock, node)),
                 ("enrolled", self._each_epoch(clock, lambda _: self._stay_enrolled(chain, node, endpoint))),
                 ("beat", self._until_done(clock, lambda time: self._beat(chain, prober, time))),
-                ("offer", self._each_epoch(clock, lambda _: self._offer(chain))),
+                ("policy", self._each_block(clock, lambda _: self._policies.reload(context))),
+                ("offer", self._each_block(clock, lambda _: self._offer(chain))),
                 # Four looks an epoch are enough: challenges are fixed before it begins.
                 ("prove", self._each_block(clock, lambda t: self._prove(chain, provider, t), looks=4)),
                 ("demands", self._each_epoch(clock, lambda _: self._answer(chain, provider))),
@@ -358,9 +367,10 @@ class Node:
         self._roster = tuple(await chain.roster())
 
     async def _offer(self, chain: Chain) -> None:
-        wanted = offer_of(self._read_policy())
+        wanted = offer_of(self._policies.current())
         if self._member.status.promises and self._member.offer != wanted:
             await chain.publish_offer(wanted)
+            await self._refresh_roster(chain)
             log.info("offer published", capacity=wanted.capacity, price=wanted.price_per_gib_epoch)
 
     async def _settle(self, context: NodeContext, now: ChainTime) -> None:
@@ -407,9 +417,6 @@ class Node:
         """The chain's time for judging expiries; our own only until the chain was read once."""
         return clock.time.timestamp_s if clock.time is not None else int(time.time())
 
-    def _read_policy(self) -> Policy:
-        return self._policy
-
-    def _write_policy(self, policy: Policy) -> None:
-        self._home.write_file(self._home.policy, policy.dump().encode())
-        self._policy = policy
+    def _decided(self, decision: Decision) -> None:
+        if self._decisions.add(decision, time.time_ns()):
+            log.info("decided", **asdict(decision))

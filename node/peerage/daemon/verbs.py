@@ -12,18 +12,21 @@ from peerage.daemon.clock import Clock
 from peerage.daemon.limits import Limits
 from peerage.daemon.maintenance import MaintenanceVerbs
 from peerage.daemon.owner import DataVerb, StreamVerb, Verb
-from peerage.daemon.params import integers, number, string
+from peerage.daemon.params import flag, integers, number, string, text
+from peerage.daemon.policies import Policies
 from peerage.daemon.reading import ReadingVerbs
 from peerage.daemon.schedule import Scheduler
 from peerage.deal.policy import Policy
-from peerage.errors import PeerageError
+from peerage.errors import PeerageError, UserError
 from peerage.flow.context import NodeContext, Report
+from peerage.flow.feasible import possible
 from peerage.flow.forget import shown
 from peerage.flow.health import health_of
 from peerage.flow.publish import waiting
 from peerage.flow.quality import quality
 from peerage.flow.risk import REPAIR_HOURS, risk
 from peerage.flow.snapshots import summaries
+from peerage.store.decisions import Decisions
 from peerage.store.home import Home
 from peerage.store.measures import Measures
 from peerage_chain.errors import ChainFault, ChainUnavailable
@@ -35,12 +38,10 @@ ContextVerb = Callable[[NodeContext, dict[str, Any], Report], Awaitable[dict[str
 class Verbs:
     """The verbs of one node. Those that need the chain or the peers wait until the node has joined."""
 
-    def __init__(
-        self, home: Home, policy: Callable[[], Policy], set_policy: Callable[[Policy], None], limits: Limits
-    ) -> None:
+    def __init__(self, home: Home, policies: Policies, decisions: Decisions, limits: Limits) -> None:
         self._home = home
-        self._policy = policy
-        self._set_policy = set_policy
+        self._policies = policies
+        self._decisions = decisions
         self._context: NodeContext | None = None
         self._clock: Clock | None = None
         self._scheduler: Scheduler | None = None
@@ -72,6 +73,7 @@ class Verbs:
             "agreements": self._agreements,
             "policy.show": self._show_policy,
             "policy.set": self._change_policy,
+            "policy.check": self._check_policy,
         }
 
     def data_table(self) -> dict[str, DataVerb]:
@@ -155,6 +157,7 @@ class Verbs:
             "head": newest[0] if newest else 0,
             "anchored": bool(newest and newest[3]),
             "records_waiting": waiting(context.catalogue),
+            "policy_trouble": self._policies.trouble,
             "epoch": clock.time.epoch if clock is not None and clock.time is not None else None,
             "chain_reachable": clock is not None and clock.reachable,
             "schedule": self._scheduler.rows() if self._scheduler is not None else [],
@@ -165,9 +168,10 @@ class Verbs:
         assert self._measures is not None
         return await quality(context, self._measures)
 
-    async def _agreements(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
+    async def _agreements(self, params: dict[str, Any], _report: Report) -> dict[str, Any]:
         context = self._joined
-        return {"agreements": [_shown(a) for a in await context.ledger.agreements_of(context.member)]}
+        shown: dict[str, Any] = {"agreements": [_shown(a) for a in await context.ledger.agreements_of(context.member)]}
+        return shown | {"decisions": self._decisions.newest()} if flag(params, "why") else shown
 
     async def _show_schedule(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
         assert self._joined
@@ -180,12 +184,20 @@ class Verbs:
         return await self._scheduler.run_now(string(params, "name"), report)
 
     async def _show_policy(self, _params: dict[str, Any], _report: Report) -> dict[str, Any]:
-        return self._policy().show()
+        return self._policies.current().show()
 
     async def _change_policy(self, params: dict[str, Any], _report: Report) -> dict[str, Any]:
-        changed = self._policy().set(string(params, "key"), string(params, "value"))
-        self._set_policy(changed)
+        if self._policies.trouble:
+            raise UserError(f"policy.toml was edited and is not in force; mend it first: {self._policies.trouble}")
+        changed = self._policies.current().set(string(params, "key"), string(params, "value"))
+        await self._policies.change(changed, self._context)
         return changed.show()
+
+    async def _check_policy(self, params: dict[str, Any], _report: Report) -> dict[str, Any]:
+        toml = text(params, "toml")
+        policy = Policy.parse(toml) if toml else self._policies.current()
+        context = self._joined
+        return {"numbers": possible(context, await context.ledger.roster(), policy).numbers}
 
 
 async def _risk(context: NodeContext, params: dict[str, Any], _report: Report) -> dict[str, Any]:

@@ -6,9 +6,11 @@ once with the nearest terms that it would accept; the client takes or leaves the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter as Counts
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from peerage.deal.jurisdictions import covers
 from peerage.deal.policy import AGREEMENT_MIN_BYTES, Give, Policy
 from peerage.wire.refusals import RefusalCode
 from peerage_chain.quality import Clause
@@ -34,26 +36,32 @@ FREE_TO_COUNTER = (
 @dataclass(frozen=True, slots=True)
 class Accept:
     reason: str = "within policy"
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
     terms: Terms
     reason: str
+    rule: str = "give"
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
+    """reason: as the client is told. rule: the policy's key that decided, or what else did."""
+
     code: RefusalCode
     reason: str
+    rule: str = "terms"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Yes or no, and why; true when yes."""
+    """Yes or no, and why; true when yes. rule: the policy's key that decided, or what else did; empty for yes."""
 
     ok: bool
     reason: str
+    rule: str = ""
 
     def __bool__(self) -> bool:
         return self.ok
@@ -76,23 +84,30 @@ def decide(
     client: MemberInfo,
     now: Epoch,
     signed_for_client: int = 0,
+    taken_bytes: int = 0,
 ) -> Accept | Counter | Refuse:
     """The provider's answer to proposed terms.
 
     offer: this node's offer on chain, which bounds what the contracts let it sign. signed_bytes: capacity of its live
     agreements and of those it signed that may still be opened. free_bytes: room on disk that no agreement has yet.
+    taken_bytes: capacity of the live agreements that this node's member has as client.
     """
     refusal = _malformed(terms, now) or _unfit_client(client) or _too_strict(terms, policy.give)
     if refusal:
         return refusal
     give = policy.give
-    room = min(offer.capacity, give.capacity_bytes) - signed_bytes
-    room = min(room, free_bytes)
+    rooms = {
+        "give.capacity_bytes": min(offer.capacity, give.capacity_bytes) - signed_bytes,
+        "free disk": free_bytes,
+    }
     if give.max_bytes_per_member:
-        room = min(room, give.max_bytes_per_member - signed_for_client)
-    room -= room % LEAF
+        rooms["give.max_bytes_per_member"] = give.max_bytes_per_member - signed_for_client
+    if give.barter_percent:
+        rooms["give.barter_percent"] = give.barter_start_bytes + taken_bytes * give.barter_percent // 100 - signed_bytes
+    rule = min(rooms, key=lambda name: rooms[name])
+    room = rooms[rule] - rooms[rule] % LEAF
     if room < AGREEMENT_MIN_BYTES:
-        return Refuse(RefusalCode.OVER_CAPACITY, "no room for another agreement")
+        return Refuse(RefusalCode.OVER_CAPACITY, "no room for another agreement", rule)
     capacity = min(terms.capacity, room)
     longest = min(give.max_term_epochs, offer.term_epochs)
     wanted = replace(
@@ -154,13 +169,14 @@ def _too_strict(terms: Terms, give: Give) -> Refuse | None:
     )
     for holds, reason in checks:
         if not holds:
-            return Refuse(RefusalCode.POLICY_REFUSED, f"this node lets a quality clause ask for {reason}")
+            reason = f"this node lets a quality clause ask for {reason}"
+            return Refuse(RefusalCode.POLICY_REFUSED, reason, "give.max_withheld_percent, give.bandwidth_kib_s")
     return None
 
 
 def _unfit_client(client: MemberInfo) -> Refuse | None:
     if not client.status.promises:
-        return Refuse(RefusalCode.SUSPENDED, f"member {client.id} is {client.status.name.lower()}")
+        return Refuse(RefusalCode.SUSPENDED, f"member {client.id} is {client.status.name.lower()}", "status")
     return None
 
 
@@ -202,35 +218,28 @@ def propose(client: MemberId, provider: MemberInfo, policy: Policy, capacity: in
 def accept_counter(terms: Terms, original: Terms, policy: Policy) -> Verdict:
     """Whether the client takes a counter-proposal. There is one counter only: a no ends the talk."""
     unchanged = replace(original, **{name: getattr(terms, name) for name in FREE_TO_COUNTER})
-    if terms != unchanged:
-        return Verdict(False, "it changes what is not open to change")
-    if not AGREEMENT_MIN_BYTES <= terms.capacity <= original.capacity:
-        return Verdict(False, f"it offers {terms.capacity} bytes where {original.capacity} were asked for")
-    if terms.end_epoch > original.end_epoch:
-        return Verdict(False, "it is for longer than was asked")
     take = policy.take
+    smallest = max(AGREEMENT_MIN_BYTES, min(take.min_agreement_bytes, original.capacity))
+    shortest = min(take.min_term_epochs, original.end_epoch - original.start_epoch)
+    least = collateral_for(terms.capacity, take.min_collateral_per_gib)
+    keeps = min(take.retention_epochs, original.min_retention_epochs)
     return _within(
         (
-            (
-                terms.capacity >= min(take.min_agreement_bytes, original.capacity),
-                "it is smaller than the policy allows",
+            (terms == unchanged, "terms", "it changes what is not open to change"),
+            _at_least("take.min_agreement_bytes", "capacity", terms.capacity, smallest),
+            _at_most("terms", "capacity", terms.capacity, original.capacity),
+            _at_most("terms", "last epoch", terms.end_epoch, original.end_epoch),
+            _at_least("take.min_term_epochs", "term", terms.end_epoch - terms.start_epoch, shortest),
+            _at_most("take.max_price_per_gib_epoch", "price", terms.price_per_gib_epoch, take.max_price_per_gib_epoch),
+            _at_most(
+                "take.max_egress_price_per_gib",
+                "egress price",
+                terms.egress_price_per_gib,
+                take.max_egress_price_per_gib,
             ),
-            (
-                terms.end_epoch - terms.start_epoch
-                >= min(take.min_term_epochs, original.end_epoch - original.start_epoch),
-                "its term is shorter than the policy allows",
-            ),
-            (terms.price_per_gib_epoch <= take.max_price_per_gib_epoch, "its price is above the policy's"),
-            (terms.egress_price_per_gib <= take.max_egress_price_per_gib, "its egress price is above the policy's"),
-            (
-                terms.collateral >= collateral_for(terms.capacity, take.min_collateral_per_gib),
-                "its collateral is below the policy's",
-            ),
-            (terms.min_bandwidth_kib_s >= take.min_bandwidth_kib_s, "its bandwidth is below the policy's"),
-            (
-                terms.min_retention_epochs >= min(take.retention_epochs, original.min_retention_epochs),
-                "it keeps too short",
-            ),
+            _at_least("take.min_collateral_per_gib", "collateral", terms.collateral, least),
+            _at_least("take.min_bandwidth_kib_s", "bandwidth", terms.min_bandwidth_kib_s, take.min_bandwidth_kib_s),
+            _at_least("take.retention_epochs", "retention", terms.min_retention_epochs, keeps),
         ),
         "the counter-proposal is within policy",
     )
@@ -238,12 +247,12 @@ def accept_counter(terms: Terms, original: Terms, policy: Policy) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """A member as a possible provider. free_bytes: its offer less what it already signed. quality: 0 (worst) to 1,
-    which it is while nothing is known."""
+    """A member as a possible provider. free_bytes: its offer less what it already signed. quality: 0 (worst) to 1, as
+    measured; None while nothing is known, which meets any floor: nobody could begin otherwise."""
 
     member: MemberInfo
     free_bytes: int
-    quality: float = 1.0
+    quality: float | None = None
     reachable: bool = True
 
 
@@ -252,54 +261,118 @@ class Ranking:
     """suited: best first. refused: who was left out, and why."""
 
     suited: tuple[Prospect, ...]
-    refused: tuple[tuple[MemberId, str], ...]
+    refused: tuple[tuple[MemberId, Verdict], ...]
+
+    def numbers(self) -> str:
+        """How many members the policy allows, and how many each rule leaves out: for whoever must change it."""
+        left_out = Counts(verdict.rule for _, verdict in self.refused)
+        members = len(self.suited) + len(self.refused)
+        detail = ", ".join(f"{count} by {rule}" for rule, count in sorted(left_out.items()))
+        return f"{len(self.suited)} of {members} other members suit the policy" + (f" ({detail})" if detail else "")
+
+
+def permits(member: MemberInfo, policy: Policy) -> Verdict:
+    """Whether the policy lets this member hold anything of ours, whatever its terms."""
+    take, entity, at = policy.take, member.legal_entity.hex(), member.jurisdiction
+    in_allowed = not take.jurisdictions_allow or covers(take.jurisdictions_allow, at)
+    known = not take.legal_entities_allow or entity in take.legal_entities_allow
+    return _within(
+        (
+            (member.status.promises, "status", f"it is {member.status.name.lower()}, not active"),
+            (in_allowed, "take.jurisdictions_allow", f"jurisdiction {at} is not allowed"),
+            (not covers(take.jurisdictions_deny, at), "take.jurisdictions_deny", f"jurisdiction {at} is denied"),
+            (known, "take.legal_entities_allow", "its legal entity is not on the list of allowed ones"),
+            (entity not in take.legal_entities_deny, "take.legal_entities_deny", "its entity is on the deny list"),
+        ),
+        "within policy",
+    )
 
 
 def suits(prospect: Prospect, policy: Policy, capacity: int) -> Verdict:
     """Whether the policy allows an agreement of `capacity` bytes with this member."""
     member, offer, take = prospect.member, prospect.member.offer, policy.take
     needed = max(AGREEMENT_MIN_BYTES, min(capacity, take.min_agreement_bytes))
-    allowed = not take.jurisdictions_allow or member.jurisdiction in take.jurisdictions_allow
+    quality = 100 if prospect.quality is None else round(prospect.quality * 100)
+    permitted = permits(member, policy)
+    if not permitted:
+        return permitted
     return _within(
         (
-            (member.status.promises, "it is not an active member"),
-            (prospect.reachable, "it cannot be reached"),
-            (offer.capacity > 0, "it offers nothing"),
-            (prospect.free_bytes >= needed, f"it has {max(0, prospect.free_bytes)} bytes left of its offer"),
-            (allowed and member.jurisdiction not in take.jurisdictions_deny, f"jurisdiction {member.jurisdiction}"),
-            (member.legal_entity.hex() not in take.legal_entities_deny, "its legal entity is on the deny list"),
-            (offer.price_per_gib_epoch <= take.max_price_per_gib_epoch, "its price is above the policy's"),
-            (offer.egress_price_per_gib <= take.max_egress_price_per_gib, "its egress price is above the policy's"),
-            (offer.collateral_per_gib >= take.min_collateral_per_gib, "its collateral is below the policy's"),
-            (offer.bandwidth_kib_s >= take.min_bandwidth_kib_s, "its bandwidth is below the policy's"),
-            (prospect.quality * 100 >= take.min_quality_percent, f"its measured quality is {prospect.quality:.2f}"),
-            (offer.term_epochs >= min(take.min_term_epochs, take.term_epochs), "its longest term is too short"),
+            (prospect.reachable, "reach", "it cannot be reached"),
+            (offer.capacity > 0, "its offer", "it offers nothing"),
+            _at_least("its offer", "bytes left", max(0, prospect.free_bytes), needed),
+            _at_most("take.max_price_per_gib_epoch", "price", offer.price_per_gib_epoch, take.max_price_per_gib_epoch),
+            _at_most(
+                "take.max_egress_price_per_gib",
+                "egress price",
+                offer.egress_price_per_gib,
+                take.max_egress_price_per_gib,
+            ),
+            _at_least(
+                "take.min_collateral_per_gib", "collateral", offer.collateral_per_gib, take.min_collateral_per_gib
+            ),
+            _at_least("take.min_bandwidth_kib_s", "bandwidth", offer.bandwidth_kib_s, take.min_bandwidth_kib_s),
+            _at_least("take.min_quality_percent", "quality", quality, take.min_quality_percent),
+            _at_least("take.min_term_epochs", "term", offer.term_epochs, min(take.min_term_epochs, take.term_epochs)),
         ),
         "within policy",
     )
 
 
 def rank(prospects: Iterable[Prospect], policy: Policy, capacity: int) -> Ranking:
-    """Who to ask, best first: measured quality in tenths, then price, then room, then the lower member number."""
+    """Who to ask, best first: measured quality in tenths, then price, then room, then the lower member number.
+
+    Nobody comes before all of another legal entity and site have been named once, so that the first few of the list
+    lie far apart.
+    """
     suited: list[Prospect] = []
-    refused: list[tuple[MemberId, str]] = []
+    refused: list[tuple[MemberId, Verdict]] = []
     for prospect in prospects:
         verdict = suits(prospect, policy, capacity)
         if verdict:
             suited.append(prospect)
         else:
-            refused.append((prospect.member.id, verdict.reason))
-    return Ranking(tuple(sorted(suited, key=_preference)), tuple(refused))
+            refused.append((prospect.member.id, verdict))
+    return Ranking(tuple(_apart(sorted(suited, key=_preference))), tuple(refused))
+
+
+def _apart(ordered: Sequence[Prospect]) -> list[Prospect]:
+    """First those of an entity and a site that nobody before them has, in order; then the others."""
+    seen: set[Hashable] = set()
+    first: list[Prospect] = []
+    later: list[Prospect] = []
+    for prospect in ordered:
+        domains = _domains(prospect.member)
+        (later if domains & seen else first).append(prospect)
+        seen |= domains
+    return first + later
+
+
+def _domains(member: MemberInfo) -> set[Hashable]:
+    site = member.nodes[-1].site.strip().casefold() if member.nodes else ""
+    entity = {("entity", member.legal_entity)} if member.legal_entity not in (b"", ZERO32) else set()
+    return entity | ({("site", site)} if site else set())
 
 
 def _preference(prospect: Prospect) -> tuple[int, int, int, int]:
     # In tenths, so that noise in a measurement does not outweigh a price.
-    quality = round(prospect.quality * 10)
+    quality = round((0.5 if prospect.quality is None else prospect.quality) * 10)
     return (-quality, prospect.member.offer.price_per_gib_epoch, -prospect.free_bytes, prospect.member.id)
 
 
-def _within(checks: Iterable[tuple[bool, str]], yes: str) -> Verdict:
-    for holds, reason in checks:
+_Check = tuple[bool, str, str]
+
+
+def _at_most(rule: str, what: str, value: int, limit: int) -> _Check:
+    return value <= limit, rule, f"its {what} {value} is above {limit}"
+
+
+def _at_least(rule: str, what: str, value: int, limit: int) -> _Check:
+    return value >= limit, rule, f"its {what} {value} is below {limit}"
+
+
+def _within(checks: Iterable[_Check], yes: str) -> Verdict:
+    for holds, rule, reason in checks:
         if not holds:
-            return Verdict(False, reason)
+            return Verdict(False, reason, rule)
     return Verdict(True, yes)

@@ -5,6 +5,7 @@ Kept as TOML with two tables, [give] and [take]. Amounts are micro-credits (10^-
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -24,7 +25,7 @@ U63 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Epochs = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 # \Z, not $: before a newline at the end $ would do, and the policy could not be read again.
-Jurisdiction = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}\Z")]
+Jurisdiction = Annotated[str, msgspec.Meta(pattern=r"^([A-Z]{2}|EEA)\Z")]
 EntityHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 CodeName = Annotated[str, msgspec.Meta(pattern=r"^(auto|[1-9][0-9]?\+[1-9][0-9]?)\Z")]
 
@@ -33,9 +34,11 @@ class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What this node offers as provider.
 
     max_bytes_per_member: over all agreements of one client; 0 means no limit. collateral_per_gib: the most this node
-    puts up. min_retention_epochs: the longest retention it promises. max_withheld_percent: how much of an epoch's pay a
-    client may withhold when what drawn members measured lies below the terms' bandwidth. scrub_kib_s: how fast it reads
-    what it stores, again and again, to see whether it is sound; 0 for not at all.
+    puts up. min_retention_epochs: the longest retention it promises. barter_percent: it gives at most so much of what
+    its member has under agreements with others, and barter_start_bytes beside it; 0 means no such limit.
+    max_withheld_percent: how much of an epoch's pay a client may withhold when what drawn members measured lies below
+    the terms' bandwidth. scrub_kib_s: how fast it reads what it stores, again and again, to see whether it is sound; 0
+    for not at all.
     """
 
     capacity_bytes: U63 = 100 * GIB
@@ -48,24 +51,30 @@ class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_retention_epochs: U32 = 168
     max_withheld_percent: Percent = 50
     scrub_kib_s: U32 = 4_096
+    barter_percent: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    barter_start_bytes: U63 = GIB
 
 
 class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What this node asks for as client.
 
-    jurisdictions: ISO 3166 codes; an empty allow list allows all that are not denied. legal_entities_deny: the hashes
-    that members show on chain. term_epochs: the term it asks for; providers may offer less. code: k+m of new stripes,
-    as in "4+2"; "auto" takes the largest that the network carries (node/spec/placement.md). repair_after_epochs: missed
-    proofs in a row after which shards at a provider that cannot be reached count as lost. withheld_percent: of an
-    epoch's pay, when what drawn members measured lies below min_bandwidth_kib_s; 0: terms ask for no quality.
-    min_quality_percent: no new agreements with providers whose known quality (`peerage quality`) is lower.
+    jurisdictions: ISO 3166 codes, or EU, EEA (deal/jurisdictions.py); legal_entities: the hashes that members show on
+    chain. An empty allow list allows all that are not denied. min_quality_percent: as measured (node/spec/quality.md),
+    100 for the usual speed always reached; who is not measured yet passes. term_epochs: the term it asks for; providers
+    may offer less. code: k+m of new stripes, as in "4+2"; "auto" takes the largest that the network carries
+    (node/spec/placement.md).
+    repair_after_epochs: missed proofs in a row after which shards at a provider that cannot be reached count as lost.
+    withheld_percent: of an epoch's pay, when what drawn members measured lies below min_bandwidth_kib_s; 0: terms ask
+    for no quality.
     """
 
     max_price_per_gib_epoch: U63 = 10_000
     max_egress_price_per_gib: U63 = 10_000
     jurisdictions_allow: tuple[Jurisdiction, ...] = ()
     jurisdictions_deny: tuple[Jurisdiction, ...] = ()
+    legal_entities_allow: tuple[EntityHash, ...] = ()
     legal_entities_deny: tuple[EntityHash, ...] = ()
+    min_quality_percent: Percent = 0
     min_collateral_per_gib: U63 = 0
     min_bandwidth_kib_s: U32 = 0
     min_agreement_bytes: Annotated[int, msgspec.Meta(ge=AGREEMENT_MIN_BYTES, lt=1 << 62)] = GIB
@@ -75,7 +84,6 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repair_after_epochs: Epochs = 3
     code: CodeName = "auto"
     withheld_percent: Percent = 0
-    min_quality_percent: Percent = 0
 
     def __post_init__(self) -> None:
         self.wanted_code()
@@ -95,7 +103,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             return msgspec.convert(tomllib.loads(text), cls)
         except msgspec.ValidationError as error:
-            raise UserError(f"the policy is wrong: {error}") from error
+            raise UserError(f"the policy is wrong{_line_of(text, str(error))}: {error}") from error
         except (ValueError, RecursionError) as error:  # TOMLDecodeError; a number of 5,000 digits, 1,000 brackets
             raise UserError(f"the policy is not TOML: {error}") from error
 
@@ -173,6 +181,7 @@ def _entities(text: str) -> tuple[str, ...]:
 _READERS: dict[str, Callable[[str], Any]] = {
     "take.jurisdictions_allow": _jurisdictions,
     "take.jurisdictions_deny": _jurisdictions,
+    "take.legal_entities_allow": _entities,
     "take.legal_entities_deny": _entities,
     "give.max_bytes_per_member": parse_size,
     "take.code": str.strip,
@@ -181,6 +190,25 @@ _READERS: dict[str, Callable[[str], Any]] = {
 
 def _reader_for(name: str) -> Callable[[str], Any]:
     return parse_size if name.endswith("_bytes") else _integer
+
+
+def _line_of(text: str, message: str) -> str:
+    """Where the key stands that a message is about, as " at line 3"; "" if it cannot be told."""
+    path = re.search(r"\$\.(give|take)(?:\.([a-z_]+))?", message)
+    unknown = re.search(r"unknown field `([^`]+)`", message)
+    table = path[1] if path else ""
+    key = unknown[1] if unknown else path[2] if path else None
+    if key is None:
+        return ""
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([A-Za-z_-]+)\s*\]", line):
+            current = header[1]
+            if not table and current == key:
+                return f" at line {number}"
+        elif current == table and re.match(rf"\s*{re.escape(key)}\s*=", line):
+            return f" at line {number}"
+    return ""
 
 
 def _reason(error: Exception) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from peerage.deal import negotiate
-from peerage.errors import PeerFault, PeerRefused
+from peerage.deal.decision import Decision
+from peerage.deal.policy import Policy
+from peerage.errors import PeerError, PeerFault, PeerRefused
 from peerage.flow.context import NodeContext, Report, note
 from peerage.flow.quality import known_quality
-from peerage.model import AgreementId, MemberId
+from peerage.model import AgreementId, Epoch, MemberId
 from peerage_chain import typed
 from peerage_chain.types import MemberInfo, Terms
 
@@ -27,16 +30,43 @@ async def agree(context: NodeContext, provider: MemberInfo, capacity: int, repor
     when the provider cannot be reached or breaks the protocol, and what the ledger raises when the chain refuses.
     """
     policy, time = context.policy(), await context.ledger.now()
-    quality = known_quality(context.catalogue, provider.id)
-    suited = negotiate.suits(negotiate.Prospect(provider, provider.offer.capacity, quality), policy, capacity)
+
+    def decided(action: str, ok: bool, rule: str, reason: str, terms: Terms | None = None) -> None:
+        capacity_bytes, price = (terms.capacity, terms.price_per_gib_epoch) if terms else (capacity, 0)
+        context.decided(Decision("client", provider.id, action, ok, rule, reason, time.epoch, capacity_bytes, price))
+
+    suited = negotiate.suits(prospect(context, provider), policy, capacity)
     if not suited:
+        decided("ask", False, suited.rule, suited.reason)
         raise PeerRefused(f"our policy refuses it: {suited.reason}", provider.id, "policy_refused")
-    proposal = negotiate.propose(context.member, provider, policy, capacity, time.epoch, context.entropy(32))
+    try:
+        return await _negotiate(context, provider, policy, capacity, time.epoch, report, decided)
+    except PeerError as error:
+        if not isinstance(error, _Declined):
+            decided("ask", False, "its answer", str(error))
+        raise
+
+
+class _Declined(PeerRefused):
+    """We said no, and it was taken down why."""
+
+
+async def _negotiate(
+    context: NodeContext,
+    provider: MemberInfo,
+    policy: Policy,
+    capacity: int,
+    now: Epoch,
+    report: Report,
+    decided: Callable[[str, bool, str, str, Terms], None],
+) -> Opened:
+    proposal = negotiate.propose(context.member, provider, policy, capacity, now, context.entropy(32))
     terms, signature = await context.peers.propose(provider.id, proposal)
     if signature is None:
         taken = negotiate.accept_counter(terms, proposal, policy)
+        decided("counter", taken.ok, taken.rule, taken.reason, terms)
         if not taken:
-            raise PeerRefused(f"its counter-proposal is refused: {taken.reason}", provider.id, "policy_refused")
+            raise _Declined(f"its counter-proposal is refused: {taken.reason}", provider.id, "policy_refused")
         proposal = terms
         terms, signature = await context.peers.propose(provider.id, proposal)
     if signature is None or terms != proposal:
@@ -44,8 +74,14 @@ async def agree(context: NodeContext, provider: MemberInfo, capacity: int, repor
     own = typed.sign(context.node_key, typed.terms_digest(terms, context.domain))
     id = await context.ledger.open_agreement(terms, own, signature)
     context.catalogue.set_agreement(id, terms.provider, terms.capacity, terms.end_epoch, True, 0, bytes(32))
+    decided("open", True, "", "within both policies", terms)
     note(report, _opened(terms))
     return Opened(id, terms.provider, terms.capacity)
+
+
+def prospect(context: NodeContext, member: MemberInfo) -> negotiate.Prospect:
+    """A member as a possible provider, with what was measured of it."""
+    return negotiate.Prospect(member, member.offer.capacity, known_quality(context.catalogue, member.id))
 
 
 def _opened(terms: Terms) -> str:

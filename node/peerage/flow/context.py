@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from peerage.deal.decision import Decision
 from peerage.deal.policy import Policy
 from peerage.model import MemberId
 from peerage.ports import Ledger, Peers
@@ -17,12 +18,19 @@ from peerage_chain.typed import Domain
 
 T = TypeVar("T")
 
+Decide = Callable[[Decision], None]
+"""Takes down a decision about an agreement."""
+
 Report = Callable[[dict[str, Any]], None]
 """Receives events (node/spec/owner-interface.md): progress, notes, warnings."""
 
 
 def silent(_event: dict[str, Any]) -> None:
     """A Report for callers that watch nothing."""
+
+
+def forget_decision(_decision: Decision) -> None:
+    """A Decide for those who keep none."""
 
 
 def warn(report: Report, message: str) -> None:
@@ -54,6 +62,7 @@ class NodeContext:
     entropy: Callable[[int], bytes]
     clock_ns: Callable[[], int]
     repository: int = 0
+    decided: Decide = forget_decision
     publishing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from peerage.deal import negotiate
+from peerage.deal.decision import Decision
 from peerage.deal.policy import Policy
 from peerage.errors import IntegrityError, LocalFault
+from peerage.flow.context import Decide, forget_decision
 from peerage.flow.cosign import Cosigner
 from peerage.flow.opening import LeafOpener
 from peerage.flow.provided import ProvidedAgreements
@@ -73,8 +75,10 @@ class Provider:
         policy: Callable[[], Policy],
         roster: Roster,
         now_s: NowSeconds,
+        decided: Decide = forget_decision,
     ) -> None:
         self._member = member
+        self._decided = decided
         self._node_key = node_key
         self._domain = domain
         self._ledger = ledger
@@ -95,6 +99,7 @@ class Provider:
             raise Refusal(RefusalCode.BAD_TERMS, "the terms are not between the caller and this node")
         async with self._proposing:  # two proposals at once must not be promised the same room
             decision = await self._decide(caller, terms)
+            self._decided(await self._told(caller, decision, terms))
             if isinstance(decision, negotiate.Refuse):
                 raise Refusal(decision.code, decision.reason)
             if isinstance(decision, negotiate.Counter):
@@ -104,6 +109,18 @@ class Provider:
             self._reserved[caller.id] = _Reservation(AgreementId(digest), terms.capacity, terms.open_by)
             return terms, typed.sign(self._node_key, digest), decision.reason
 
+    async def _told(
+        self, caller: MemberInfo, decision: negotiate.Accept | negotiate.Counter | negotiate.Refuse, asked: Terms
+    ) -> Decision:
+        terms = decision.terms if isinstance(decision, negotiate.Counter) else asked
+        action = "counter" if isinstance(decision, negotiate.Counter) else "propose"
+        ok = not isinstance(decision, negotiate.Refuse)
+        epoch = (await self._provided.time()).epoch
+        return Decision(
+            "provider", caller.id, action, ok, decision.rule, decision.reason, epoch,
+            terms.capacity, terms.price_per_gib_epoch,
+        )  # fmt: skip
+
     async def _decide(
         self, caller: MemberInfo, terms: Terms
     ) -> negotiate.Accept | negotiate.Counter | negotiate.Refuse:
@@ -112,6 +129,7 @@ class Provider:
             return negotiate.Refuse(RefusalCode.POLICY_REFUSED, "this node's member is not on chain")
         try:
             infos = await self._provided.all()
+            both = await self._ledger.agreements_of(self._member) if self._policy().give.barter_percent else ()
             balance = await self._ledger.balance(self._member)
         except ChainFault as error:
             raise Refusal(RefusalCode.CHAIN_UNAVAILABLE, "this node cannot reach the chain now") from error
@@ -121,6 +139,7 @@ class Provider:
             client: kept for client, kept in self._reserved.items() if kept.open_by >= now and kept.id not in opened
         }
         others = sum(kept.capacity for client, kept in self._reserved.items() if client != caller.id)
+        taken = [a for a in both if a.terms.client == self._member]
         decision = negotiate.decide(
             terms,
             self._policy(),
@@ -130,9 +149,10 @@ class Provider:
             client=caller,
             now=now,
             signed_for_client=self._provided.room_needed([a for a in infos if a.terms.client == caller.id]),
+            taken_bytes=self._provided.room_needed(taken),
         )
         if isinstance(decision, negotiate.Accept) and terms.collateral > balance:
-            return negotiate.Refuse(RefusalCode.POLICY_REFUSED, "this node cannot cover the collateral now")
+            return negotiate.Refuse(RefusalCode.POLICY_REFUSED, "this node cannot cover the collateral now", "balance")
         return decision
 
     async def refresh(self) -> list[AgreementInfo]:

@@ -25,13 +25,14 @@ _SCALE = 10_000
 
 def quality_of(catalogue: Catalogue, member: MemberId) -> float:
     """How good a provider is, 0 to 1, as known at the last look; a provider of the usual speed has 1."""
+    known = known_quality(catalogue, member)
+    return UNKNOWN if known is None else known
+
+
+def known_quality(catalogue: Catalogue, member: MemberId) -> float | None:
+    """The same, None for a member of whom nothing is known."""
     kept = catalogue.counter(f"{_COUNTER}{member}")
-    return kept / _SCALE if kept else UNKNOWN
-
-
-def known_quality(catalogue: Catalogue, member: MemberId) -> float:
-    """The same, and 1 for a member of whom nothing is known: a policy's floor is for those that were measured."""
-    return quality_of(catalogue, member) if catalogue.counter(f"{_COUNTER}{member}") else 1.0
+    return kept / _SCALE if kept else None
 
 
 async def refresh_quality(context: NodeContext, measures: Measures) -> dict[MemberId, float]:

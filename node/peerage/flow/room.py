@@ -7,19 +7,22 @@ import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from peerage.deal.decision import Decision
+from peerage.deal.negotiate import Ranking, permits, rank
 from peerage.errors import PeerError, TooFewProviders
-from peerage.flow.agree import agree
+from peerage.flow.agree import agree, prospect
 from peerage.flow.context import NodeContext, Report, warn
+from peerage.flow.feasible import MIN_CAPACITY, possible
 from peerage.flow.quality import quality_of
-from peerage.model import MIB, AgreementId, Code, MemberId, PackId
-from peerage.place import Candidate, code_for, commit_threshold, place, smaller_code
+from peerage.model import MIB, AgreementId, Code, Epoch, MemberId, PackId
+from peerage.place import Candidate, commit_threshold, place, smaller_code
 from peerage_chain.errors import ChainUnavailable
 from peerage_chain.types import MemberInfo
 
+SPARES = 2
+"""Agreements beyond what a stripe needs: a failed provider is replaced at once, and the head is at more places."""
 HEAD_RESERVE = 4 * MIB
 """Kept free in every agreement, so that a head always fits after the data."""
-MIN_CAPACITY = 256 * MIB
-"""Smallest capacity asked for: agreements are few and large rather than many and small."""
 
 
 @dataclass(slots=True)
@@ -42,6 +45,8 @@ class Room:
         self._report = report
         self._slots: list[Slot] = []
         self._members: dict[MemberId, MemberInfo] = {}
+        self._allowed: set[MemberId] = set()
+        self._numbers = ""
         self._avoid: set[MemberId] = set()
         self._doubted: set[MemberId] = set()
         self._filled: set[MemberId] = set()
@@ -62,12 +67,16 @@ class Room:
             for info in await _members(context)
             if info.id != context.member and info.status.promises and info.nodes
         }
-        self.code = code_for(len(self._members), context.policy().take.wanted_code())
+        policy = context.policy()
+        self._allowed = {m for m, info in self._members.items() if permits(info, policy)}
+        found = possible(context, self._members.values())
+        self._numbers = found.numbers
+        self.code = found.code
         self._expected = expected * self.code.n // self.code.k
         self._slots = [
             Slot(a.id, a.provider, a.capacity - a.used)
             for a in context.catalogue.agreements()
-            if a.live and a.provider in self._members
+            if a.live and a.provider in self._allowed
         ]
         for slot in self._slots:
             last = context.catalogue.checks(slot.agreement, 1)
@@ -125,26 +134,37 @@ class Room:
         needed = self.code.n if wanted is None else wanted
         if len(usable - set(without)) >= needed:
             return
+        policy = self._context.policy()
         left_out = usable | self._avoid | self._doubted | set(without)
-        others = [info for m, info in self._members.items() if m not in left_out]
-        share = self._expected * 5 // 4 // max(1, len(others) + len(usable))
+        share = self._expected * 5 // 4 // max(1, needed)
         capacity = max(MIN_CAPACITY, share + HEAD_RESERVE + shard_length)
-        results = await asyncio.gather(
-            *(agree(self._context, info, capacity, self._report) for info in others), return_exceptions=True
+        ranking = rank(
+            (prospect(self._context, info) for m, info in self._members.items() if m not in left_out),
+            policy,
+            capacity,
         )
+        await self._refused(ranking, capacity)
+        queue = [p.member for p in ranking.suited]
         reasons: list[str] = []
         away: ChainUnavailable | None = None
-        for info, result in zip(others, results, strict=True):
-            if isinstance(result, ChainUnavailable):
-                away = result
-            elif isinstance(result, PeerError):
-                self._avoid.add(info.id)
-                reasons.append(f"{info.id}: {result}")
-                warn(self._report, f"no agreement with member {info.id}: {result}")
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                self._slots.append(Slot(result.id, info.id, result.capacity))
+        while queue and away is None and (short := needed - len(usable - set(without))) > 0:
+            asked = short + SPARES if wanted is None else short
+            batch, queue = queue[:asked], queue[asked:]
+            results = await asyncio.gather(
+                *(agree(self._context, info, capacity, self._report) for info in batch), return_exceptions=True
+            )
+            for info, result in zip(batch, results, strict=True):
+                if isinstance(result, ChainUnavailable):
+                    away = result
+                elif isinstance(result, PeerError):
+                    self._avoid.add(info.id)
+                    reasons.append(f"{info.id}: {result}")
+                    warn(self._report, f"no agreement with member {info.id}: {result}")
+                elif isinstance(result, BaseException):
+                    raise result
+                else:
+                    self._slots.append(Slot(result.id, info.id, result.capacity))
+            usable = {m for m, free in self._free().items() if free >= shard_length}
         usable = {m for m, free in self._free().items() if free >= shard_length} - set(without)
         least = commit_threshold(self.code) if wanted is None else wanted
         if len(usable) < least and self._doubted:
@@ -161,7 +181,15 @@ class Room:
             detail = f" ({'; '.join(reasons)})" if reasons else ""
             raise TooFewProviders(
                 f"{len(usable)} providers can take a shard, but {least} are needed for {self.code.k}+{self.code.m}:"
-                f" wait until more members are up, or loosen the policy{detail}"
+                f" {self._numbers}; wait until more members are up, or loosen the policy{detail}"
+            )
+
+    async def _refused(self, ranking: Ranking, capacity: int) -> None:
+        """Take down whom the policy leaves out, and why."""
+        epoch = (await self._context.ledger.now()).epoch if ranking.refused else Epoch(0)
+        for member, verdict in ranking.refused:
+            self._context.decided(
+                Decision("client", member, "ask", False, verdict.rule, verdict.reason, epoch, capacity)
             )
 
     async def assign(self, pack: PackId, shard_length: int, code: Code) -> dict[int, Slot]:

@@ -52,6 +52,7 @@ class Home:
         self.catalogue = path / "catalogue.sqlite"
         self.objects = path / "objects"
         self.object_index = path / "objects.sqlite"
+        self.decisions = path / "decisions.sqlite"
         self.measures = path / "measures.json"
         self.scrub = path / "scrub"
         self.logs = path / "logs"
