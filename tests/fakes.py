@@ -30,6 +30,7 @@ from peerage_chain.types import (
     Challenge,
     Deal,
     Demand,
+    Docket,
     Enrolment,
     MemberInfo,
     MemberStatus,
@@ -76,6 +77,7 @@ class FakeLedger:
     records: dict[tuple[MemberId, Epoch], QualityRecord] = field(default_factory=dict)
     reports: list[tuple[Epoch, dict[MemberId, Figures]]] = field(default_factory=list)
     refuses_reports: bool = False
+    dockets: dict[AgreementId, tuple[Docket, ...]] = field(default_factory=dict)
     _roster: tuple[MemberInfo, ...] = ()
     _generation: int = 0
 
@@ -256,8 +258,18 @@ class FakeLedger:
     async def answer_demand(self, number: int, samples: Sequence[Sample]) -> None:
         self._call("answer_demand")
 
+    async def close_demand(self, number: int) -> None:
+        self._call("close_demand")
+
     async def settle(self, ids: Sequence[AgreementId]) -> None:
         self._call("settle")
+
+    async def dockets_of(self, id: AgreementId) -> Sequence[Docket]:
+        self._call("dockets_of")
+        return self.dockets.get(id, ())
+
+    async def conclude(self, id: AgreementId, number: int) -> None:
+        self._call("conclude")
 
     async def anchor(self, repository: int, number: int, head: bytes) -> None:
         self._call("anchor")

@@ -40,6 +40,8 @@ def _show(result: Mapping[str, Any]) -> None:
             ("moved by repair", size(result.get("repair_bytes", 0))),
             ("providers", result.get("providers")),
             ("balance", f"{result.get('balance')} credits"),
+            *_money(result.get("forecast")),
+            *[("warning", text) for text in result.get("warnings", [])],
             *([("policy", f"an edit is not in force: {trouble}")] if (trouble := result.get("policy_trouble")) else []),
             *[
                 (f"schedule {job['name']}", f"{last(job)}; next {when(job['next_ns'])}")
@@ -47,3 +49,15 @@ def _show(result: Mapping[str, Any]) -> None:
             ],
         ]
     )
+
+
+def _money(ahead: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Nothing while the chain is away."""
+    if ahead is None:
+        return []
+    lasts = "for all terms" if ahead["money_ends"] is None else f"until epoch {ahead['money_ends']}"
+    return [
+        ("spending", f"{ahead['spending']} credits an epoch; money lasts {lasts}"),
+        ("earning", f"{ahead['earning']} credits an epoch; {ahead['to_earn']} to the end of the terms"),
+        ("locked", f"{ahead['escrow']} credits escrow, {ahead['collateral']} collateral"),
+    ]

@@ -28,7 +28,7 @@ from peerage.errors import LocalFault, PeerageError, UserError
 from peerage.flow import enrol
 from peerage.flow.context import NodeContext
 from peerage.flow.probe import Prober
-from peerage.flow.prove import answer_demands, beat, prove, settle
+from peerage.flow.prove import answer_demands, beat, prove
 from peerage.flow.provide import Provider
 from peerage.flow.publish import record
 from peerage.flow.quality import refresh_quality
@@ -36,6 +36,7 @@ from peerage.flow.rebuild import is_lost, rebuild_catalogue
 from peerage.flow.removal import carry_out_removals
 from peerage.flow.repair import repair
 from peerage.flow.scrub import Scrubber, report_damage
+from peerage.flow.settling import Settling
 from peerage.flow.watch import watch
 from peerage.keys.keystore import Keystore
 from peerage.keys.onion import Onion
@@ -187,6 +188,7 @@ class Node:
             )
             measures = Measures(self._home)
             prober = Prober(context, self._onion, measures, self._limited, lambda: verbs.busy)
+            settling = Settling(chain, self._member.id, catalogue, log_event)
             scrubber = Scrubber(
                 store, self._home.scrub, lambda: self._policies.current().give.scrub_kib_s, self._in_worker, log_event
             )
@@ -204,7 +206,7 @@ class Node:
                 ("demands", self._each_epoch(clock, lambda _: self._answer(chain, provider))),
                 ("scrub", scrubber.run()),
                 ("damage", self._each_epoch(clock, lambda time: self._report(chain, store, time))),
-                ("settle", self._each_epoch(clock, lambda time: self._settle(context, time))),
+                ("settle", self._each_epoch(clock, settling.step)),
                 ("watch", self._each_epoch(clock, lambda _: self._watch(context, verbs))),
                 ("probe", self._until_done(clock, lambda time: prober.probe(time, log_event))),
                 ("report", self._until_done(clock, lambda time: prober.send(time, log_event))),
@@ -372,14 +374,6 @@ class Node:
             await chain.publish_offer(wanted)
             await self._refresh_roster(chain)
             log.info("offer published", capacity=wanted.capacity, price=wanted.price_per_gib_epoch)
-
-    async def _settle(self, context: NodeContext, now: ChainTime) -> None:
-        missed = {
-            a.id
-            for a in context.catalogue.agreements()
-            if (checks := context.catalogue.checks(a.id, 1)) and not checks[0].proven
-        }
-        await settle(context.ledger, context.member, now.epoch, missed, log_event)
 
     def _limited(self) -> bool:
         return self._limits.up() is not None or self._limits.down() is not None

@@ -20,6 +20,7 @@ from peerage.deal.policy import Policy
 from peerage.errors import PeerageError, UserError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.feasible import possible
+from peerage.flow.forecast import Forecast, forecast
 from peerage.flow.forget import shown
 from peerage.flow.health import health_of
 from peerage.flow.publish import waiting
@@ -133,10 +134,13 @@ class Verbs:
         context = self._joined
         health = await context.in_worker(health_of, context.catalogue)
         clock = self._clock
+        time = clock.time if clock is not None else None
         try:
-            balance = credits(await context.ledger.balance(context.member))
+            free = await context.ledger.balance(context.member)
+            agreements = await context.ledger.agreements_of(context.member)
+            balance, ahead = credits(free), forecast(agreements, context.member, free, time.epoch) if time else None
         except ChainFault:
-            balance = ""
+            balance, ahead = "", None
         newest = context.catalogue.newest_head()
         return {
             "member": context.member,
@@ -154,11 +158,13 @@ class Verbs:
             "repair_bytes_least": health.repair_bytes_least,
             "providers": len({a.provider for a in context.catalogue.agreements() if a.live}),
             "balance": balance,
+            "forecast": _foreseen(ahead) if ahead else None,
+            "warnings": ahead.warnings() if ahead else [],
             "head": newest[0] if newest else 0,
             "anchored": bool(newest and newest[3]),
             "records_waiting": waiting(context.catalogue),
             "policy_trouble": self._policies.trouble,
-            "epoch": clock.time.epoch if clock is not None and clock.time is not None else None,
+            "epoch": time.epoch if time else None,
             "chain_reachable": clock is not None and clock.reachable,
             "schedule": self._scheduler.rows() if self._scheduler is not None else [],
         }
@@ -207,6 +213,15 @@ async def _risk(context: NodeContext, params: dict[str, Any], _report: Report) -
 def credits(micro: int) -> str:
     """Micro-credits as a decimal string of credits, exactly."""
     return f"{micro // CREDIT}.{micro % CREDIT:06d}"
+
+
+def _foreseen(ahead: Forecast) -> dict[str, Any]:
+    amounts = ("spending", "earning", "to_spend", "to_earn", "escrow", "collateral")
+    return {
+        **{name: credits(getattr(ahead, name)) for name in amounts},
+        "money_ends": ahead.money_ends,
+        "term_ends": ahead.term_ends,
+    }
 
 
 def _shown(a: AgreementInfo) -> dict[str, Any]:
