@@ -34,7 +34,7 @@ async def test_attack_a_failed_provider_counts_on_nobody_collecting_its_penalty(
     network = await populated(tmp_path / "chain", 1000 * CREDIT, Tuning(appeal_epochs=3, decide_epochs=3))
     try:
         alice, bob, *_ = network.players
-        id, _ = await network.open(alice, bob)
+        id, _ = await network.open(alice, bob, price_per_gib_epoch=100 * CREDIT, collateral=CREDIT // 10)
         await network.revise(alice, bob, id, TREE)
         for _ in range(9):
             await network.epoch()
