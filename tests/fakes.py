@@ -25,6 +25,7 @@ from peerage_chain.types import (
     ZERO32,
     AgreementInfo,
     AgreementState,
+    Amendment,
     Anchor,
     ChainTime,
     Challenge,
@@ -50,6 +51,12 @@ START_S = 1_700_000_000
 def key(number: int) -> bytes:
     """A private key for tests."""
     return hashlib.sha256(b"peerage test key %d" % number).digest()
+
+
+def amended(deal: Deal, amendment: Amendment) -> Deal:
+    """The terms of an agreement after an amendment."""
+    names = ("capacity", "price_per_gib_epoch", "egress_price_per_gib", "collateral", "min_retention_epochs")
+    return replace(deal, end_epoch=amendment.end_epoch, **{name: getattr(amendment, name) for name in names})
 
 
 @dataclass
@@ -202,6 +209,15 @@ class FakeLedger:
             if not any(node.key == signer for node in self.members[member].live_nodes(self.now_s())):
                 raise Reverted("WrongSigner", {"member": member})
         return self.open_now(terms)
+
+    async def amend(self, amendment: Amendment, client_signature: bytes, provider_signature: bytes) -> None:
+        self._call("amend")
+        info, digest = self.infos[amendment.agreement], typed.amendment_digest(amendment, DOMAIN)
+        for member, signature in ((info.terms.client, client_signature), (info.terms.provider, provider_signature)):
+            assert typed.recover(digest, signature) in {node.key for node in self.members[member].nodes}
+        if amendment.number != info.amendments + 1:
+            raise Reverted("WrongNumber", {"given": amendment.number})
+        self.change(info.id, terms=amended(info.terms, amendment), amendments=amendment.number)
 
     async def revise(self, revision: Revision, client_signature: bytes, provider_signature: bytes) -> None:
         self._call("revise")

@@ -10,6 +10,7 @@ from peerage.model import AgreementId, MemberId, ObjectKind, Receipt, ShardRoot
 from peerage_chain.quality import Drawing, Figures, QualityRecord
 from peerage_chain.types import (
     AgreementInfo,
+    Amendment,
     Anchor,
     ChainTime,
     Challenge,
@@ -72,6 +73,7 @@ class Ledger(Protocol):
     async def commit_tip(self, tip: bytes) -> None: ...
     async def beat(self, member: MemberId, link: bytes) -> None: ...
     async def open_agreement(self, terms: Terms, client_signature: bytes, provider_signature: bytes) -> AgreementId: ...
+    async def amend(self, amendment: Amendment, client_signature: bytes, provider_signature: bytes) -> None: ...
     async def revise(self, revision: Revision, client_signature: bytes, provider_signature: bytes) -> None: ...
     async def announce_removal(self, id: AgreementId, objects: bytes, leaves: int) -> None:
         """The client's announcement; a revision may have these leaves less from the epoch `ready` on, not before.
@@ -115,6 +117,10 @@ class Peers(Protocol):
 
     async def propose(self, member: MemberId, terms: Terms) -> tuple[Terms, bytes | None]:
         """The provider's answer: (terms, its signature) when it accepts, (counter-proposal, None) when it counters."""
+        ...
+
+    async def amend(self, member: MemberId, amendment: Amendment) -> tuple[Amendment, bytes | None]:
+        """As propose, for new terms of an agreement in force."""
         ...
 
     async def put_object(

@@ -14,6 +14,7 @@ from peerage.deal.negotiate import (
     decide,
     propose,
     rank,
+    room_for,
     suits,
 )
 from peerage.deal.policy import Policy, offer_of
@@ -44,8 +45,9 @@ def answer(
     free: int = 1 << 50,
     client: MemberInfo = CLIENT,
     own: int = 0,
-) -> Accept | Counter | Refuse:
-    return decide(terms, policy, offer_of(policy), signed, free, client, NOW, own)
+) -> Accept | Counter[Terms] | Refuse:
+    offer = offer_of(policy)
+    return decide(terms, policy, offer, room_for(policy.give, offer, signed, free, own, 0), client, NOW)
 
 
 def test_a_proposal_from_the_offer_is_accepted() -> None:
@@ -153,7 +155,7 @@ def test_a_suspended_client_gets_no_agreement() -> None:
 
 def test_the_policy_in_force_counts_even_before_its_offer_is_on_chain() -> None:
     dearer = POLICY.set("give.price_per_gib_epoch", "2000")
-    counter = decide(proposal(), dearer, offer_of(POLICY), 0, 1 << 50, CLIENT, NOW)
+    counter = decide(proposal(), dearer, offer_of(POLICY), (1 << 50, ""), CLIENT, NOW)
     assert isinstance(counter, Counter)
     assert counter.terms.price_per_gib_epoch == 2000
 

@@ -14,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tests.fakes import amended
+
 from peerage.deal.policy import Policy, offer_of
 from peerage.errors import PeerRefused, PeerUnavailable
 from peerage.flow.context import NodeContext
@@ -26,6 +28,7 @@ from peerage_chain.errors import ChainUnavailable, Reverted
 from peerage_chain.types import (
     AgreementInfo,
     AgreementState,
+    Amendment,
     Anchor,
     ChainTime,
     Challenge,
@@ -123,6 +126,15 @@ class BookLedger:
         )  # fmt: skip
         return id
 
+    async def amend(self, amendment: Amendment, client: bytes, provider: bytes) -> None:
+        self._reach()
+        info = self.agreements[amendment.agreement]
+        digest = typed.amendment_digest(amendment, DOMAIN)
+        assert typed.recover(digest, client) == typed.recover(digest, provider) == typed.address_of(NODE_KEY)
+        if amendment.number != info.amendments + 1:
+            raise Reverted("WrongNumber", {"given": amendment.number})
+        self.agreements[info.id] = replace(info, terms=amended(info.terms, amendment), amendments=amendment.number)
+
     async def revise(self, revision: Revision, client: bytes, provider: bytes) -> None:
         self._reach()
         info = self.agreements[revision.agreement]
@@ -212,6 +224,10 @@ class ShelfPeers:
     async def propose(self, id: MemberId, terms: Terms) -> tuple[Terms, bytes | None]:
         self._shelf(id)
         return terms, typed.sign(NODE_KEY, typed.terms_digest(terms, DOMAIN))
+
+    async def amend(self, id: MemberId, amendment: Amendment) -> tuple[Amendment, bytes | None]:
+        self._shelf(id)
+        return amendment, typed.sign(NODE_KEY, typed.amendment_digest(amendment, DOMAIN))
 
     async def put_object(
         self, id: MemberId, agreement: AgreementId, root: ShardRoot, data: Any, kind: ObjectKind = ObjectKind.SHARD,

@@ -34,6 +34,7 @@ from peerage.flow.publish import record
 from peerage.flow.quality import refresh_quality
 from peerage.flow.rebuild import is_lost, rebuild_catalogue
 from peerage.flow.removal import carry_out_removals
+from peerage.flow.renew import renew
 from peerage.flow.repair import repair
 from peerage.flow.scrub import Scrubber, report_damage
 from peerage.flow.settling import Settling
@@ -396,6 +397,7 @@ class Node:
         if verbs.busy:  # a backup publishes by itself, and its stripes are not to be judged half-way
             return
         await carry_out_removals(context, log_event)
+        await renew(context, log_event)
         await repair(context, log_event)
         waiting = await record(context, log_event)
         if waiting:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter as Counts
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from peerage.deal.jurisdictions import covers
 from peerage.deal.policy import AGREEMENT_MIN_BYTES, Give, Policy
@@ -32,6 +33,8 @@ FREE_TO_COUNTER = (
 )
 """The only fields that a counter-proposal may change."""
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Accept:
@@ -40,8 +43,10 @@ class Accept:
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
-    terms: Terms
+class Counter(Generic[T]):
+    """terms: those that this node would sign, or the amendment that it would."""
+
+    terms: T
     reason: str
     rule: str = "give"
 
@@ -79,33 +84,19 @@ def decide(
     terms: Terms,
     policy: Policy,
     offer: Offer,
-    signed_bytes: int,
-    free_bytes: int,
+    room_and_rule: tuple[int, str],
     client: MemberInfo,
     now: Epoch,
-    signed_for_client: int = 0,
-    taken_bytes: int = 0,
-) -> Accept | Counter | Refuse:
+) -> Accept | Counter[Terms] | Refuse:
     """The provider's answer to proposed terms.
 
-    offer: this node's offer on chain, which bounds what the contracts let it sign. signed_bytes: capacity of its live
-    agreements and of those it signed that may still be opened. free_bytes: room on disk that no agreement has yet.
-    taken_bytes: capacity of the live agreements that this node's member has as client.
+    offer: this node's offer on chain, which bounds what the contracts let it sign. room_and_rule: as of room_for.
     """
     refusal = _malformed(terms, now) or _unfit_client(client) or _too_strict(terms, policy.give)
     if refusal:
         return refusal
     give = policy.give
-    rooms = {
-        "give.capacity_bytes": min(offer.capacity, give.capacity_bytes) - signed_bytes,
-        "free disk": free_bytes,
-    }
-    if give.max_bytes_per_member:
-        rooms["give.max_bytes_per_member"] = give.max_bytes_per_member - signed_for_client
-    if give.barter_percent:
-        rooms["give.barter_percent"] = give.barter_start_bytes + taken_bytes * give.barter_percent // 100 - signed_bytes
-    rule = min(rooms, key=lambda name: rooms[name])
-    room = rooms[rule] - rooms[rule] % LEAF
+    room, rule = room_and_rule
     if room < AGREEMENT_MIN_BYTES:
         return Refuse(RefusalCode.OVER_CAPACITY, "no room for another agreement", rule)
     capacity = min(terms.capacity, room)
@@ -123,6 +114,27 @@ def decide(
     if wanted == terms:
         return Accept()
     return Counter(wanted, f"this node agrees to {_differences(terms, wanted)}")
+
+
+def room_for(
+    give: Give, offer: Offer, signed_bytes: int, free_bytes: int, signed_for_client: int, taken_bytes: int
+) -> tuple[int, str]:
+    """Bytes, in whole leaves, that may still be promised to a client; and the rule that allows no more.
+
+    signed_bytes: capacity of this node's live agreements and of those it signed that may still be opened. free_bytes:
+    room on disk that no agreement has yet. signed_for_client: the former of this client alone. taken_bytes: capacity of
+    the live agreements that this node's member has as client.
+    """
+    rooms = {
+        "give.capacity_bytes": min(offer.capacity, give.capacity_bytes) - signed_bytes,
+        "free disk": free_bytes,
+    }
+    if give.max_bytes_per_member:
+        rooms["give.max_bytes_per_member"] = give.max_bytes_per_member - signed_for_client
+    if give.barter_percent:
+        rooms["give.barter_percent"] = give.barter_start_bytes + taken_bytes * give.barter_percent // 100 - signed_bytes
+    rule = min(rooms, key=lambda name: rooms[name])
+    return rooms[rule] - rooms[rule] % LEAF, rule
 
 
 def _malformed(terms: Terms, now: Epoch) -> Refuse | None:
@@ -223,23 +235,23 @@ def accept_counter(terms: Terms, original: Terms, policy: Policy) -> Verdict:
     shortest = min(take.min_term_epochs, original.end_epoch - original.start_epoch)
     least = collateral_for(terms.capacity, take.min_collateral_per_gib)
     keeps = min(take.retention_epochs, original.min_retention_epochs)
-    return _within(
+    return within(
         (
             (terms == unchanged, "terms", "it changes what is not open to change"),
-            _at_least("take.min_agreement_bytes", "capacity", terms.capacity, smallest),
-            _at_most("terms", "capacity", terms.capacity, original.capacity),
-            _at_most("terms", "last epoch", terms.end_epoch, original.end_epoch),
-            _at_least("take.min_term_epochs", "term", terms.end_epoch - terms.start_epoch, shortest),
-            _at_most("take.max_price_per_gib_epoch", "price", terms.price_per_gib_epoch, take.max_price_per_gib_epoch),
-            _at_most(
+            at_least("take.min_agreement_bytes", "capacity", terms.capacity, smallest),
+            at_most("terms", "capacity", terms.capacity, original.capacity),
+            at_most("terms", "last epoch", terms.end_epoch, original.end_epoch),
+            at_least("take.min_term_epochs", "term", terms.end_epoch - terms.start_epoch, shortest),
+            at_most("take.max_price_per_gib_epoch", "price", terms.price_per_gib_epoch, take.max_price_per_gib_epoch),
+            at_most(
                 "take.max_egress_price_per_gib",
                 "egress price",
                 terms.egress_price_per_gib,
                 take.max_egress_price_per_gib,
             ),
-            _at_least("take.min_collateral_per_gib", "collateral", terms.collateral, least),
-            _at_least("take.min_bandwidth_kib_s", "bandwidth", terms.min_bandwidth_kib_s, take.min_bandwidth_kib_s),
-            _at_least("take.retention_epochs", "retention", terms.min_retention_epochs, keeps),
+            at_least("take.min_collateral_per_gib", "collateral", terms.collateral, least),
+            at_least("take.min_bandwidth_kib_s", "bandwidth", terms.min_bandwidth_kib_s, take.min_bandwidth_kib_s),
+            at_least("take.retention_epochs", "retention", terms.min_retention_epochs, keeps),
         ),
         "the counter-proposal is within policy",
     )
@@ -276,7 +288,7 @@ def permits(member: MemberInfo, policy: Policy) -> Verdict:
     take, entity, at = policy.take, member.legal_entity.hex(), member.jurisdiction
     in_allowed = not take.jurisdictions_allow or covers(take.jurisdictions_allow, at)
     known = not take.legal_entities_allow or entity in take.legal_entities_allow
-    return _within(
+    return within(
         (
             (member.status.promises, "status", f"it is {member.status.name.lower()}, not active"),
             (in_allowed, "take.jurisdictions_allow", f"jurisdiction {at} is not allowed"),
@@ -296,24 +308,24 @@ def suits(prospect: Prospect, policy: Policy, capacity: int) -> Verdict:
     permitted = permits(member, policy)
     if not permitted:
         return permitted
-    return _within(
+    return within(
         (
             (prospect.reachable, "reach", "it cannot be reached"),
             (offer.capacity > 0, "its offer", "it offers nothing"),
-            _at_least("its offer", "bytes left", max(0, prospect.free_bytes), needed),
-            _at_most("take.max_price_per_gib_epoch", "price", offer.price_per_gib_epoch, take.max_price_per_gib_epoch),
-            _at_most(
+            at_least("its offer", "bytes left", max(0, prospect.free_bytes), needed),
+            at_most("take.max_price_per_gib_epoch", "price", offer.price_per_gib_epoch, take.max_price_per_gib_epoch),
+            at_most(
                 "take.max_egress_price_per_gib",
                 "egress price",
                 offer.egress_price_per_gib,
                 take.max_egress_price_per_gib,
             ),
-            _at_least(
+            at_least(
                 "take.min_collateral_per_gib", "collateral", offer.collateral_per_gib, take.min_collateral_per_gib
             ),
-            _at_least("take.min_bandwidth_kib_s", "bandwidth", offer.bandwidth_kib_s, take.min_bandwidth_kib_s),
-            _at_least("take.min_quality_percent", "quality", quality, take.min_quality_percent),
-            _at_least("take.min_term_epochs", "term", offer.term_epochs, min(take.min_term_epochs, take.term_epochs)),
+            at_least("take.min_bandwidth_kib_s", "bandwidth", offer.bandwidth_kib_s, take.min_bandwidth_kib_s),
+            at_least("take.min_quality_percent", "quality", quality, take.min_quality_percent),
+            at_least("take.min_term_epochs", "term", offer.term_epochs, min(take.min_term_epochs, take.term_epochs)),
         ),
         "within policy",
     )
@@ -360,18 +372,18 @@ def _preference(prospect: Prospect) -> tuple[int, int, int, int]:
     return (-quality, prospect.member.offer.price_per_gib_epoch, -prospect.free_bytes, prospect.member.id)
 
 
-_Check = tuple[bool, str, str]
+Check = tuple[bool, str, str]
 
 
-def _at_most(rule: str, what: str, value: int, limit: int) -> _Check:
+def at_most(rule: str, what: str, value: int, limit: int) -> Check:
     return value <= limit, rule, f"its {what} {value} is above {limit}"
 
 
-def _at_least(rule: str, what: str, value: int, limit: int) -> _Check:
+def at_least(rule: str, what: str, value: int, limit: int) -> Check:
     return value >= limit, rule, f"its {what} {value} is below {limit}"
 
 
-def _within(checks: Iterable[_Check], yes: str) -> Verdict:
+def within(checks: Iterable[Check], yes: str) -> Verdict:
     for holds, rule, reason in checks:
         if not holds:
             return Verdict(False, reason, rule)

@@ -64,8 +64,9 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may offer less. code: k+m of new stripes, as in "4+2"; "auto" takes the largest that the network carries
     (node/spec/placement.md).
     repair_after_epochs: missed proofs in a row after which shards at a provider that cannot be reached count as lost.
-    withheld_percent: of an epoch's pay, when what drawn members measured lies below min_bandwidth_kib_s; 0: terms ask
-    for no quality.
+    renew_epochs: an agreement is renewed when it has so many left, or half a term if that is less; when half of that
+    has passed in vain, what it holds is moved elsewhere. withheld_percent: of an epoch's pay, when what drawn members
+    measured lies below min_bandwidth_kib_s; 0: terms ask for no quality.
     """
 
     max_price_per_gib_epoch: U63 = 10_000
@@ -81,6 +82,7 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     term_epochs: Epochs = 8_760
     min_term_epochs: Epochs = 24
     retention_epochs: U32 = 168
+    renew_epochs: Epochs = 168
     repair_after_epochs: Epochs = 3
     code: CodeName = "auto"
     withheld_percent: Percent = 0

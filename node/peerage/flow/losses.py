@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from peerage.deal.amend import moving_window
 from peerage.errors import PeerError
 from peerage.flow.context import NodeContext, Report, note, warn
 from peerage.model import LEAF_SIZE, AgreementId, MemberId, ObjectKind
 from peerage.shard.tree import object_tree
 from peerage.store.rows import LocalAgreement, StoredObject
-from peerage_chain.types import MemberStatus
+from peerage_chain.types import MemberInfo, MemberStatus
 
 SPOT_EVERY_S = 60
 """At least so long between two shards that are read to see whether they are still sound: of all, one at random."""
@@ -40,22 +41,24 @@ async def find_losses(context: NodeContext, report: Report) -> Losses:
     """
     losses = Losses()
     patience = context.policy().take.repair_after_epochs
-    statuses = {info.id: info.status for info in await context.ledger.roster()}
+    members = {info.id: info for info in await context.ledger.roster()}
     holding = context.catalogue.agreements_of_stripes()
     sound: list[LocalAgreement] = []
     for agreement in context.catalogue.agreements():
         id, provider = agreement.id, agreement.provider
         if id not in holding:
             continue
-        status = statuses.get(provider, MemberStatus.LEFT)
         if not agreement.live:
             losses.over[id] = "the agreement is over"
             continue
-        if status is MemberStatus.LEFT:
+        info = members.get(provider)
+        if info is None or info.status is MemberStatus.LEFT:
             losses.over[id] = f"member {provider} has left"
             continue
-        if status is MemberStatus.LEAVING:
+        if info.status is MemberStatus.LEAVING:
             losses.leaving[id] = f"member {provider} is leaving"
+        elif ends_soon(context, agreement, info):
+            losses.leaving[id] = f"it ends in epoch {agreement.end_epoch} and was not renewed"
         await _reported(context, agreement, losses, report)
         checks = context.catalogue.checks(id, patience)
         if not checks or checks[0].proven:
@@ -70,6 +73,12 @@ async def find_losses(context: NodeContext, report: Report) -> Losses:
                 warn(report, f"member {provider} missed its last proof ({found}): watching")
     await _look_at_one(context, sound, losses, report)
     return losses
+
+
+def ends_soon(context: NodeContext, agreement: LocalAgreement, provider: MemberInfo) -> bool:
+    """Whether an agreement was not renewed in time: nothing is added to it, and what it holds is moved elsewhere."""
+    now = context.catalogue.counter("valid-through") + 1
+    return agreement.end_epoch - now <= moving_window(context.policy().take, provider.offer)
 
 
 async def _reported(context: NodeContext, agreement: LocalAgreement, losses: Losses, report: Report) -> None:

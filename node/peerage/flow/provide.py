@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from peerage.deal import negotiate
+from peerage.deal import amend, negotiate
 from peerage.deal.decision import Decision
 from peerage.deal.policy import Policy
 from peerage.errors import IntegrityError, LocalFault
@@ -38,7 +38,17 @@ from peerage.wire.refusals import Refusal, RefusalCode
 from peerage_chain import typed
 from peerage_chain.errors import ChainFault
 from peerage_chain.typed import Domain
-from peerage_chain.types import LIVE_STATES, AgreementInfo, Challenge, MemberInfo, Revision, Sample, Terms
+from peerage_chain.types import (
+    LIVE_STATES,
+    AgreementInfo,
+    Amendment,
+    Challenge,
+    MemberInfo,
+    Offer,
+    Revision,
+    Sample,
+    Terms,
+)
 
 UNRECORDED_KEPT_S = 7 * 24 * 3600
 """Objects that no co-signed revision lists are dropped after so long (node/spec/wire.md): both sides know."""
@@ -53,13 +63,17 @@ _CODES: tuple[tuple[type[Exception], RefusalCode], ...] = (
 )
 
 
+_UNCOVERED = negotiate.Refuse(RefusalCode.POLICY_REFUSED, "this node cannot cover the collateral now", "balance")
+
+
 @dataclass(frozen=True, slots=True)
 class _Reservation:
-    """Room kept for terms that this node signed and that are not on chain yet."""
+    """Room kept for terms, or an amendment with this number, that this node signed and that are not on chain yet."""
 
     id: AgreementId
     capacity: int
     open_by: Epoch
+    number: int = 0
 
 
 class Provider:
@@ -98,8 +112,11 @@ class Provider:
         if (terms.client, terms.provider) != (caller.id, self._member):
             raise Refusal(RefusalCode.BAD_TERMS, "the terms are not between the caller and this node")
         async with self._proposing:  # two proposals at once must not be promised the same room
-            decision = await self._decide(caller, terms)
-            self._decided(await self._told(caller, decision, terms))
+            offer, balance, now, room = await self._standing(caller)
+            decision = negotiate.decide(terms, self._policy(), offer, room, caller, now)
+            if isinstance(decision, negotiate.Accept) and terms.collateral > balance:
+                decision = _UNCOVERED
+            self._tell(caller, decision, terms, "propose", now)
             if isinstance(decision, negotiate.Refuse):
                 raise Refusal(decision.code, decision.reason)
             if isinstance(decision, negotiate.Counter):
@@ -109,51 +126,72 @@ class Provider:
             self._reserved[caller.id] = _Reservation(AgreementId(digest), terms.capacity, terms.open_by)
             return terms, typed.sign(self._node_key, digest), decision.reason
 
-    async def _told(
-        self, caller: MemberInfo, decision: negotiate.Accept | negotiate.Counter | negotiate.Refuse, asked: Terms
-    ) -> Decision:
-        terms = decision.terms if isinstance(decision, negotiate.Counter) else asked
-        action = "counter" if isinstance(decision, negotiate.Counter) else "propose"
-        ok = not isinstance(decision, negotiate.Refuse)
-        epoch = (await self._provided.time()).epoch
-        return Decision(
-            "provider", caller.id, action, ok, decision.rule, decision.reason, epoch,
-            terms.capacity, terms.price_per_gib_epoch,
-        )  # fmt: skip
+    async def amend(self, caller: MemberInfo, amendment: Amendment) -> tuple[Amendment, bytes | None, str]:
+        """Accept (with a signature), counter (without), or raise Refusal. See deal.amend.decide."""
+        info = await self._provided.get(amendment.agreement, fresh=True)
+        if info.terms.client != caller.id:
+            raise Refusal(RefusalCode.NO_SUCH_AGREEMENT, "no such agreement of yours with this node")
+        async with self._proposing:
+            offer, balance, now, room = await self._standing(caller)
+            decision = amend.decide(amendment, info, self._policy().give, offer, room, caller, now)
+            if isinstance(decision, negotiate.Accept) and amendment.collateral - info.collateral > balance:
+                decision = _UNCOVERED
+            self._tell(caller, decision, amendment, "amend", now)
+            if isinstance(decision, negotiate.Refuse):
+                raise Refusal(decision.code, decision.reason)
+            if isinstance(decision, negotiate.Counter):
+                return decision.terms, None, decision.reason
+            digest = typed.amendment_digest(amendment, self._domain)
+            if added := amendment.capacity - info.terms.capacity:
+                kept = _Reservation(info.id, added, amendment.expires, amendment.number)
+                self._reserved[caller.id] = kept
+            return amendment, typed.sign(self._node_key, digest), decision.reason
 
-    async def _decide(
-        self, caller: MemberInfo, terms: Terms
-    ) -> negotiate.Accept | negotiate.Counter | negotiate.Refuse:
+    def _tell(
+        self,
+        caller: MemberInfo,
+        decision: negotiate.Accept | negotiate.Counter[Terms] | negotiate.Counter[Amendment] | negotiate.Refuse,
+        asked: Terms | Amendment,
+        action: str,
+        now: Epoch,
+    ) -> None:
+        terms = decision.terms if isinstance(decision, negotiate.Counter) else asked
+        ok = not isinstance(decision, negotiate.Refuse)
+        action = "counter" if isinstance(decision, negotiate.Counter) else action
+        price = terms.price_per_gib_epoch
+        self._decided(
+            Decision("provider", caller.id, action, ok, decision.rule, decision.reason, now, terms.capacity, price)
+        )
+
+    async def _standing(self, caller: MemberInfo) -> tuple[Offer, int, Epoch, tuple[int, str]]:
+        """This node's offer on chain, its member's free balance, the epoch, and the room that it has for a client."""
         own = self._membership.member(self._member)
         if own is None:
-            return negotiate.Refuse(RefusalCode.POLICY_REFUSED, "this node's member is not on chain")
+            raise Refusal(RefusalCode.POLICY_REFUSED, "this node's member is not on chain")
+        give = self._policy().give
         try:
             infos = await self._provided.all()
-            both = await self._ledger.agreements_of(self._member) if self._policy().give.barter_percent else ()
+            both = await self._ledger.agreements_of(self._member) if give.barter_percent else ()
             balance = await self._ledger.balance(self._member)
         except ChainFault as error:
             raise Refusal(RefusalCode.CHAIN_UNAVAILABLE, "this node cannot reach the chain now") from error
         now = (await self._provided.time()).epoch
-        opened = {info.id for info in infos}
+        recorded = {info.id: info.amendments for info in infos}
         self._reserved = {
-            client: kept for client, kept in self._reserved.items() if kept.open_by >= now and kept.id not in opened
+            client: kept
+            for client, kept in self._reserved.items()
+            if kept.open_by >= now and recorded.get(kept.id, -1) < kept.number
         }
         others = sum(kept.capacity for client, kept in self._reserved.items() if client != caller.id)
-        taken = [a for a in both if a.terms.client == self._member]
-        decision = negotiate.decide(
-            terms,
-            self._policy(),
+        room = negotiate.room_for(
+            give,
             own.offer,
             signed_bytes=self._provided.room_needed(infos) + others,
             free_bytes=await asyncio.to_thread(self._store.room_bytes) - others,
-            client=caller,
-            now=now,
             signed_for_client=self._provided.room_needed([a for a in infos if a.terms.client == caller.id]),
-            taken_bytes=self._provided.room_needed(taken),
+            taken_bytes=self._provided.room_needed([a for a in both if a.terms.client == self._member]),
         )
-        if isinstance(decision, negotiate.Accept) and terms.collateral > balance:
-            return negotiate.Refuse(RefusalCode.POLICY_REFUSED, "this node cannot cover the collateral now", "balance")
-        return decision
+        return own.offer, balance, now, room
 
     async def refresh(self) -> list[AgreementInfo]:
         """Once an epoch: take in what the chain recorded, and drop what nothing binds this node to keep.

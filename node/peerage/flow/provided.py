@@ -136,7 +136,8 @@ class ProvidedAgreements:
 
     def _step(self, before: AgreementInfo | None, info: AgreementInfo) -> None:
         store = self._store
-        if before is None and info.state in LIVE_STATES:
+        grown = before is None or before.terms.capacity != info.terms.capacity
+        if grown and info.state in LIVE_STATES:
             store.set_agreement(info.id, info.terms.client, info.terms.capacity)
         if info.revision != ZERO32 and (before is None or before.revision != info.revision):
             held = store.revisions.get(info.id, info.revision)

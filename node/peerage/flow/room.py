@@ -13,6 +13,7 @@ from peerage.errors import PeerError, TooFewProviders
 from peerage.flow.agree import agree, prospect
 from peerage.flow.context import NodeContext, Report, warn
 from peerage.flow.feasible import MIN_CAPACITY, possible
+from peerage.flow.losses import ends_soon
 from peerage.flow.quality import quality_of
 from peerage.model import MIB, AgreementId, Code, Epoch, MemberId, PackId
 from peerage.place import Candidate, commit_threshold, place, smaller_code
@@ -76,7 +77,7 @@ class Room:
         self._slots = [
             Slot(a.id, a.provider, a.capacity - a.used)
             for a in context.catalogue.agreements()
-            if a.live and a.provider in self._allowed
+            if a.live and a.provider in self._allowed and not ends_soon(context, a, self._members[a.provider])
         ]
         for slot in self._slots:
             last = context.catalogue.checks(slot.agreement, 1)

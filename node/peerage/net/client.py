@@ -25,6 +25,9 @@ from peerage.net.tls import TlsIdentity, fingerprint
 from peerage.ports import Buffer
 from peerage.wire import limits
 from peerage.wire.messages import (
+    AmendmentAnswer,
+    AmendmentBody,
+    AmendmentProposal,
     CosignAnswer,
     CosignRequest,
     Dropped,
@@ -41,8 +44,8 @@ from peerage.wire.messages import (
     encode,
 )
 from peerage.wire.refusals import TRANSIENT, Refusal
-from peerage_chain.typed import Domain, receipt_digest, recover, revision_digest, terms_digest
-from peerage_chain.types import NodeInfo, Revision, Terms
+from peerage_chain.typed import Domain, amendment_digest, receipt_digest, recover, revision_digest, terms_digest
+from peerage_chain.types import Amendment, NodeInfo, Revision, Terms
 
 R = TypeVar("R")
 
@@ -116,6 +119,20 @@ class PeerClient:
         if answered != terms:
             raise PeerFault(f"member {member} signed other terms than were proposed", member)
         self._check_signature(member, terms_digest(terms, self._domain), signature, "the terms")
+        return answered, signature
+
+    async def amend(self, member: MemberId, amendment: Amendment) -> tuple[Amendment, bytes | None]:
+        """See ports.Peers. Of an acceptance, the signature is a live node key's of the provider, over this one."""
+        body = encode(AmendmentProposal(AmendmentBody.of(amendment)))
+        call = Call("POST", f"/v1/agreements/{amendment.agreement.hex()}/amendments", body)
+        answer = await self._ask(member, AmendmentAnswer, call)
+        answered = _checked(member, answer.amendment.amendment)
+        if answer.signature is None:
+            return answered, None
+        signature = bytes.fromhex(answer.signature)
+        if answered != amendment:
+            raise PeerFault(f"member {member} signed another amendment than was proposed", member)
+        self._check_signature(member, amendment_digest(amendment, self._domain), signature, "the amendment")
         return answered, signature
 
     async def put_object(

@@ -15,6 +15,7 @@ from peerage.wire.refusals import Refusal, RefusalCode
 class Route(Enum):
     HELLO = ("GET", r"/v1/hello")
     PROPOSE = ("POST", r"/v1/proposals")
+    AMEND = ("POST", r"/v1/agreements/([^/]*)/amendments")
     PUT_OBJECT = ("PUT", r"/v1/agreements/([^/]*)/objects/([^/]*)")
     DROP_OBJECT = ("DELETE", r"/v1/agreements/([^/]*)/objects/([^/]*)")
     LIST_OBJECTS = ("GET", r"/v1/agreements/([^/]*)/objects")

@@ -28,6 +28,9 @@ from peerage.net.throttle import Bucket, Pace, Throttle
 from peerage.net.tls import TlsIdentity, trust
 from peerage.wire import limits, version
 from peerage.wire.messages import (
+    AmendmentAnswer,
+    AmendmentBody,
+    AmendmentProposal,
     CosignAnswer,
     CosignRequest,
     Dropped,
@@ -88,6 +91,7 @@ class PeerServer:
         self._routes: dict[Route, Callable[[web.BaseRequest, MemberInfo, tuple[str, ...]], Awaitable[Any]]] = {
             Route.HELLO: self._hello,
             Route.PROPOSE: self._propose,
+            Route.AMEND: self._amend,
             Route.PUT_OBJECT: self._put_object,
             Route.DROP_OBJECT: self._drop_object,
             Route.LIST_OBJECTS: self._list_objects,
@@ -196,6 +200,15 @@ class PeerServer:
         terms = decode(Proposal, body).terms.terms()
         answer, signature, reason = await self._service.propose(caller, terms)
         return ProposalAnswer(TermsBody.of(answer), signature.hex() if signature else None, reason[:500])
+
+    async def _amend(self, request: web.BaseRequest, caller: MemberInfo, ids: tuple[str, ...]) -> AmendmentAnswer:
+        agreement = AgreementId(parse_id(ids[0], "the agreement's id"))
+        body = await read_small(request, limits.PROPOSAL_MAX_BYTES, self._idle_s)
+        amendment = decode(AmendmentProposal, body).amendment.amendment()
+        if amendment.agreement != agreement:
+            raise Refusal(RefusalCode.MALFORMED, "the amendment is of another agreement than the route names")
+        answer, signature, reason = await self._service.amend(caller, amendment)
+        return AmendmentAnswer(AmendmentBody.of(answer), signature.hex() if signature else None, reason[:500])
 
     async def _put_object(self, request: web.BaseRequest, caller: MemberInfo, ids: tuple[str, ...]) -> ReceiptBody:
         agreement = AgreementId(parse_id(ids[0], "the agreement's id"))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from peerage.model import AgreementId, ObjectKind, Receipt, ShardRoot
 from peerage.ports import Buffer
-from peerage_chain.types import MemberInfo, Revision, Terms
+from peerage_chain.types import Amendment, MemberInfo, Revision, Terms
 
 
 class Reception(Protocol):
@@ -42,6 +42,10 @@ class Service(Protocol):
 
     async def propose(self, caller: MemberInfo, terms: Terms) -> tuple[Terms, bytes | None, str]:
         """(terms, signature or None for a counter-proposal, reason)."""
+        ...
+
+    async def amend(self, caller: MemberInfo, amendment: Amendment) -> tuple[Amendment, bytes | None, str]:
+        """(amendment, signature or None for a counter-proposal, reason)."""
         ...
 
     async def receive(

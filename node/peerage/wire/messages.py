@@ -13,7 +13,7 @@ import msgspec
 from peerage.model import AgreementId, Epoch, MemberId, Receipt, ShardRoot
 from peerage.wire.limits import APPENDED_MAX, HEADS_MAX, PAGE_MAX
 from peerage.wire.refusals import Refusal, RefusalCode
-from peerage_chain.types import Revision, Terms
+from peerage_chain.types import Amendment, Revision, Terms
 
 Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", min_length=64, max_length=64)]
 Hex65 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{130}$", min_length=130, max_length=130)]
@@ -99,6 +99,67 @@ class ProposalAnswer(Message, frozen=True):
     """Accepted: the proposed terms and the provider's signature. Countered: other terms, no signature."""
 
     terms: TermsBody
+    signature: Hex65 | None
+    reason: Annotated[str, msgspec.Meta(max_length=500)]
+
+
+class AmendmentBody(Message, frozen=True):
+    """peerage_chain.types.Amendment, field by field."""
+
+    version: U16
+    agreement: Hex32
+    number: U32
+    capacity: U64
+    price_per_gib_epoch: U64
+    egress_price_per_gib: U64
+    collateral: U64
+    min_retention_epochs: U32
+    end_epoch: U32
+    expires: U32
+    extension: Hex32
+
+    @classmethod
+    def of(cls, amendment: Amendment) -> AmendmentBody:
+        return cls(
+            version=amendment.version,
+            agreement=amendment.agreement.hex(),
+            number=amendment.number,
+            capacity=amendment.capacity,
+            price_per_gib_epoch=amendment.price_per_gib_epoch,
+            egress_price_per_gib=amendment.egress_price_per_gib,
+            collateral=amendment.collateral,
+            min_retention_epochs=amendment.min_retention_epochs,
+            end_epoch=amendment.end_epoch,
+            expires=amendment.expires,
+            extension=amendment.extension.hex(),
+        )
+
+    def amendment(self) -> Amendment:
+        return Amendment(
+            agreement=AgreementId(bytes.fromhex(self.agreement)),
+            number=self.number,
+            capacity=_u64("capacity", self.capacity),
+            price_per_gib_epoch=_u64("price_per_gib_epoch", self.price_per_gib_epoch),
+            egress_price_per_gib=_u64("egress_price_per_gib", self.egress_price_per_gib),
+            collateral=_u64("collateral", self.collateral),
+            min_retention_epochs=self.min_retention_epochs,
+            end_epoch=Epoch(self.end_epoch),
+            expires=Epoch(self.expires),
+            extension=bytes.fromhex(self.extension),
+            version=self.version,
+        )
+
+
+class AmendmentProposal(Message, frozen=True):
+    """POST /v1/agreements/{id}/amendments."""
+
+    amendment: AmendmentBody
+
+
+class AmendmentAnswer(Message, frozen=True):
+    """Accepted: the proposed amendment and the provider's signature. Countered: another one, no signature."""
+
+    amendment: AmendmentBody
     signature: Hex65 | None
     reason: Annotated[str, msgspec.Meta(max_length=500)]
 

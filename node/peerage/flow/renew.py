@@ -1,0 +1,87 @@
+"""renew: keep agreements going before they end, and let them grow when they are full. No data moves.
+
+An agreement that the policy no longer wants, or whose provider says no, runs out: repair moves what it holds elsewhere
+before its end (losses.py).
+"""
+
+from __future__ import annotations
+
+from peerage.deal import amend, negotiate
+from peerage.deal.decision import Decision
+from peerage.deal.policy import Policy
+from peerage.errors import PeerError
+from peerage.flow.context import NodeContext, Report, note, warn
+from peerage.flow.quality import known_quality
+from peerage_chain import typed
+from peerage_chain.errors import Reverted
+from peerage_chain.types import AgreementInfo, AgreementState, Amendment, Epoch, MemberInfo
+
+
+async def renew(context: NodeContext, report: Report) -> int:
+    """Amend every agreement of ours that needs it; returns how many were. Raises ChainUnavailable.
+
+    What fails with one provider is said, taken down, and tried again in the next epoch.
+    """
+    now = (await context.ledger.now()).epoch
+    members = {m.id: m for m in await context.ledger.roster()}
+    used = {a.id: a.used for a in context.catalogue.agreements()}
+    amended = 0
+    for info in await context.ledger.agreements_of(context.member):
+        if info.terms.client != context.member or info.state is not AgreementState.ACTIVE or info.id not in used:
+            continue
+        provider = members.get(info.terms.provider)
+        if provider is None or now >= info.terms.end_epoch:
+            continue
+        asked = amend.propose(info, provider, context.policy(), used[info.id], now)
+        if asked is not None:
+            amended += await _amend(context, info, provider, asked, now, report)
+    return amended
+
+
+async def _amend(
+    context: NodeContext, info: AgreementInfo, provider: MemberInfo, asked: Amendment, now: Epoch, report: Report
+) -> bool:
+    policy = context.policy()
+
+    def decided(ok: bool, rule: str, reason: str, terms: Amendment = asked) -> None:
+        context.decided(
+            Decision("client", provider.id, "amend", ok, rule, reason, now, terms.capacity, terms.price_per_gib_epoch)
+        )
+
+    wanted = _wanted(context, provider, policy)
+    if not wanted:
+        decided(False, wanted.rule, wanted.reason)
+        return False
+    try:
+        terms, signature = await context.peers.amend(provider.id, asked)
+        if signature is None:
+            taken = amend.accept_counter(terms, asked, info, policy)
+            if not taken:
+                decided(False, taken.rule, taken.reason, terms)
+                return False
+            asked = terms
+            terms, signature = await context.peers.amend(provider.id, asked)
+        if signature is None or terms != asked:
+            decided(False, "its answer", "it answered an amendment with another one", terms)
+            return False
+        own = typed.sign(context.node_key, typed.amendment_digest(terms, context.domain))
+        await context.ledger.amend(terms, own, signature)
+    except (PeerError, Reverted) as error:
+        decided(False, "the chain" if isinstance(error, Reverted) else "its answer", str(error))
+        warn(report, f"the agreement with member {provider.id} was not amended: {error}")
+        return False
+    context.catalogue.set_agreement(
+        info.id, provider.id, terms.capacity, terms.end_epoch, True, info.sequence, info.revision
+    )
+    decided(True, "", "within both policies", terms)
+    note(
+        report,
+        f"agreement with member {provider.id} amended: {terms.capacity >> 20} MiB until epoch {terms.end_epoch}",
+    )
+    return True
+
+
+def _wanted(context: NodeContext, provider: MemberInfo, policy: Policy) -> negotiate.Verdict:
+    """Whether the policy would have an agreement with this member today. Its free room is its own affair."""
+    quality = known_quality(context.catalogue, provider.id)
+    return negotiate.suits(negotiate.Prospect(provider, 1 << 62, quality), policy, 1)
