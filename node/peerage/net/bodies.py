@@ -145,7 +145,8 @@ async def send_object(
                 break
             assert coming is not None
             piece = await coming
-        await response.write_eof()
+        async with asyncio.timeout(idle_s):
+            await response.write_eof()
     except (Refusal, ConnectionError, TimeoutError):
         # The head is out: only a broken connection can still say that the body is not whole.
         hang_up(request)

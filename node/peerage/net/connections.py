@@ -1,41 +1,129 @@
-"""Makes the protocol object of each connection, bounds their number, and hangs up on those that never ask anything."""
+"""Accepts the connections of peers: bounded in number, from one address, and by member, before a handshake costs much.
+
+An own accept loop, since asyncio's servers begin a TLS handshake for whoever calls: nobody could be refused before it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-MAX_CONNECTIONS = 1024
+from peerage.model import MemberId
+from peerage.wire import limits
+from peerage.wire.refusals import Refusal, RefusalCode
 
+log = logging.getLogger(__name__)
 
-class _Full(asyncio.Protocol):
-    """Hangs up at once."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+_NO_DESCRIPTORS_S = 0.1
+"""Between attempts to accept when this process has no file descriptor left."""
 
 
 class Connections:
-    """A protocol factory over aiohttp's."""
+    """Listens and hands each connection to aiohttp's protocol. start() and close() once each."""
 
-    def __init__(self, server: web.Server, idle_s: float) -> None:
+    def __init__(
+        self, server: web.Server, context: ssl.SSLContext, idle_s: float, handshake_s: float = limits.CONNECT_S
+    ) -> None:
         self._server = server
+        self._context = context
         self._idle_s = idle_s
+        self._handshake_s = handshake_s
         self._silent: set[RequestHandler] = set()  # each leaves when it asks, or when its time is up
+        self._members: dict[MemberId, set[RequestHandler]] = {}
+        self._handshakes: Counter[str] = Counter()  # by address
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listeners: list[socket.socket] = []
 
-    def __call__(self) -> asyncio.Protocol:
-        if len(self._server.connections) >= MAX_CONNECTIONS:
-            return _Full()
-        handler = self._server()
-        self._silent.add(handler)
-        asyncio.get_running_loop().call_later(self._idle_s, self._hang_up, handler)
-        return handler
+    async def start(self, host: str, port: int) -> int:
+        """Returns the port. Raises OSError if it cannot be had."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            listener = socket.create_server((str(address[0]), port), family=family, backlog=limits.BACKLOG)
+            listener.setblocking(False)
+            self._listeners.append(listener)
+            self._run(self._accept(listener))
+        return int(self._listeners[0].getsockname()[1])
+
+    async def stop_listening(self) -> None:
+        """Take nobody new, and break off handshakes."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for listener in self._listeners:
+            listener.close()
 
     def heard(self, request: web.BaseRequest) -> None:
         """A whole request head has come; from here on aiohttp's keep-alive time-out and ours for bodies hold."""
         self._silent.discard(request.protocol)
+
+    def admit(self, request: web.BaseRequest, member: MemberId) -> None:
+        """Count a connection as the member's. Raises Refusal(busy) beyond the bound; then it is closed."""
+        known = self._members.setdefault(member, set())
+        if request.protocol in known:
+            return
+        known &= set(self._server.connections)
+        if len(known) >= limits.CONNECTIONS_PER_MEMBER:
+            request.protocol.close()  # once this is answered
+            raise Refusal(RefusalCode.BUSY, "too many connections: close some")
+        known.add(request.protocol)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(listener)
+            except OSError as error:
+                log.warning("cannot accept a connection: %s", error.strerror)
+                await asyncio.sleep(_NO_DESCRIPTORS_S)
+                continue
+            host = str(address[0])
+            if self._full(host):
+                connection.close()
+                continue
+            self._handshakes[host] += 1
+            self._run(self._greet(connection, host))
+
+    def _full(self, host: str) -> bool:
+        return (
+            len(self._server.connections) + self._handshakes.total() >= limits.CONNECTIONS
+            or self._handshakes.total() >= limits.HANDSHAKES
+            or self._handshakes[host] >= limits.HANDSHAKES_PER_ADDRESS
+        )
+
+    async def _greet(self, connection: socket.socket, host: str) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._handler,
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=self._handshake_s,
+                ssl_shutdown_timeout=limits.GOODBYE_S,
+            )
+        except (OSError, TimeoutError) as error:  # ssl's errors are OSErrors
+            log.debug("a handshake failed: %s", error)
+        finally:
+            self._handshakes -= Counter((host,))
+
+    def _handler(self) -> RequestHandler:
+        handler = self._server()
+        self._silent.add(handler)
+        asyncio.get_running_loop().call_later(self._idle_s, self._hang_up, handler)
+        return handler
 
     def _hang_up(self, handler: RequestHandler) -> None:
         # aiohttp has no time-out for the first request's head: a peer dribbling it would hold a connection for ever.

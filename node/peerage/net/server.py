@@ -46,7 +46,7 @@ from peerage.wire.messages import (
     encode,
     parse_id,
 )
-from peerage.wire.refusals import Refusal, RefusalCode
+from peerage.wire.refusals import TRANSIENT, Refusal, RefusalCode
 from peerage_chain.types import MemberInfo
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 WORKERS = 16
 """Threads for hashing, disk and commits; commits mostly wait for the disk, and share its syncs."""
+READERS = 4
+"""Threads for reads alone: uploads that wait for the disk cannot hold a restore up."""
 READ_BUFFER = MIB // 4
 SMALL_BODY = 64 * KIB
 """Under a bandwidth limit larger bodies wait for their turn."""
@@ -85,7 +87,7 @@ class PeerServer:
         self._context = identity.server_context()
         self._context.sni_callback = self._before_handshake
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="peer")
-        self._server: asyncio.AbstractServer | None = None
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._web: web.Server | None = None
         self._connections: Connections | None = None
         self._routes: dict[Route, Callable[[web.BaseRequest, MemberInfo, tuple[str, ...]], Awaitable[Any]]] = {
@@ -103,7 +105,6 @@ class PeerServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port (a free one for 0). Raises OSError if it cannot be had."""
         self._trust_roster()
-        loop = asyncio.get_running_loop()
         self._web = web.Server(
             self._handle,
             access_log=None,
@@ -114,22 +115,18 @@ class PeerServer:
             read_bufsize=READ_BUFFER,
             lingering_time=2.0,
         )
-        self._connections = Connections(self._web, self._idle_s)
-        self._server = await loop.create_server(
-            self._connections, host, port, ssl=self._context, ssl_handshake_timeout=limits.CONNECT_S, backlog=256
-        )
-        return int(self._server.sockets[0].getsockname()[1])
+        self._connections = Connections(self._web, self._context, self._idle_s, min(limits.CONNECT_S, self._idle_s))
+        return await self._connections.start(host, port)
 
     async def close(self, grace_s: float = 2.0) -> None:
         """Stop listening, give requests under way a moment, then cut them off."""
-        if self._server is not None:
-            self._server.close()
+        if self._connections is not None:
+            await self._connections.stop_listening()
         if self._web is not None:
             await self._web.shutdown(grace_s)
-        if self._server is not None:
-            await self._server.wait_closed()
         # In a thread, so that the loop goes on serving what the last workers wait for.
         await asyncio.to_thread(self._workers.shutdown)
+        await asyncio.to_thread(self._readers.shutdown)
 
     def _before_handshake(self, _connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         """Called as each handshake begins, before the client's certificate is judged: newly enrolled nodes get in."""
@@ -149,12 +146,13 @@ class PeerServer:
         self._connections.heard(request)
         try:
             caller = self._caller(request)
+            self._connections.admit(request, caller.id)
             if not self._quota.enter(caller.id, asyncio.get_running_loop().time()):
                 raise Refusal(RefusalCode.BUSY, "too many requests: slow down")
             try:
                 version.check(request.headers.get(version.HEADER))
                 route, ids = requests.match(request.method, request.rel_url.raw_path)
-                return await self._answer(await self._routes[route](request, caller, ids))
+                return await self._answer(request, await self._routes[route](request, caller, ids))
             finally:
                 self._quota.leave(caller.id)
         except Refusal as refusal:
@@ -177,16 +175,22 @@ class PeerServer:
             raise Refusal(RefusalCode.NOT_A_MEMBER, "this certificate is not a live node's on chain")
         return caller
 
-    @staticmethod
-    async def _answer(result: Any) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, result: Any) -> web.StreamResponse:
         if isinstance(result, web.StreamResponse):
             return result
-        return web.Response(
+        response = web.Response(
             body=encode(result), content_type="application/json", headers={version.HEADER: str(version.CURRENT)}
         )
+        async with asyncio.timeout(self._idle_s):  # aiohttp would wait for ever for who never reads a long listing
+            await response.prepare(request)
+            await response.write_eof()
+        return response
 
     async def _in_worker(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, function, *arguments)
+
+    async def _in_reader(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
 
     # --- routes -------------------------------------------------------------------------------------------------------
 
@@ -268,7 +272,7 @@ class PeerServer:
         try:
             offset, length = requests.byte_range(request.headers.get("Range"), reading.size)
             async with self._turn(self._throttle.up, length) as pace:
-                return await send_object(request, reading, offset, length, self._in_worker, self._idle_s, pace)
+                return await send_object(request, reading, offset, length, self._in_reader, self._idle_s, pace)
         finally:
             reading.close()
 
@@ -301,6 +305,8 @@ def _refused(request: web.BaseRequest, refusal: Refusal) -> web.Response:
         content_type="application/json",
         headers={version.HEADER: str(version.CURRENT)},
     )
+    if refusal.code in TRANSIENT and refusal.status in (429, 503):
+        response.headers["Retry-After"] = str(limits.RETRY_AFTER_S)
     if request.body_exists and not request.content.at_eof():
         response.force_close()  # what is left of the body is not worth reading
     return response

@@ -29,6 +29,17 @@ SLOWEST_BYTES_PER_S = 32 * KIB
 """A body slower than this on average, after the first IDLE_S, is given up."""
 KEEP_ALIVE_S = 75.0
 
+GOODBYE_S = 2.0
+"""For the other side's close of TLS; then the connection is cut."""
+RETRY_AFTER_S = 1
+"""What a refusal with 429 or 503 tells a client to wait."""
+
+CONNECTIONS = 1024
+"""Open ones and handshakes under way. Who comes beyond this or the next bounds is hung up on before a handshake."""
+HANDSHAKES = 512
+HANDSHAKES_PER_ADDRESS = 256
+BACKLOG = 256
+CONNECTIONS_PER_MEMBER = 64
 REQUESTS_IN_FLIGHT_PER_MEMBER = 32
 UPLOADS_IN_FLIGHT = 64
 """Over all members: bounds the memory that bodies take."""
