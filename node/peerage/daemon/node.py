@@ -36,6 +36,7 @@ from peerage.flow.rebuild import is_lost, rebuild_catalogue
 from peerage.flow.removal import carry_out_removals
 from peerage.flow.renew import renew
 from peerage.flow.repair import repair
+from peerage.flow.returned import look_for_anchor, record_again
 from peerage.flow.scrub import Scrubber, report_damage
 from peerage.flow.settling import Settling
 from peerage.flow.watch import watch
@@ -214,7 +215,7 @@ class Node:
                 ("quality", self._each_epoch(clock, lambda _: self._rank(context, measures, peers))),
                 ("endpoints", self._each_epoch(clock, lambda time: self._compare(chain, time))),
                 ("schedule", scheduler.run()),
-                ("clean", self._each_epoch(clock, lambda _: provider.refresh())),
+                ("clean", self._each_epoch(clock, lambda time: self._clean(chain, store, provider, time))),
             ):
                 tasks.append(asyncio.create_task(step, name=name))
             await asyncio.gather(*tasks)
@@ -376,6 +377,10 @@ class Node:
             await self._refresh_roster(chain)
             log.info("offer published", capacity=wanted.capacity, price=wanted.price_per_gib_epoch)
 
+    async def _clean(self, chain: Chain, store: ObjectStore, provider: Provider, now: ChainTime) -> None:
+        infos = await provider.refresh()
+        await record_again(chain, store.revisions.all_of, infos, now.epoch, log_event)
+
     def _limited(self) -> bool:
         return self._limits.up() is not None or self._limits.down() is not None
 
@@ -399,6 +404,7 @@ class Node:
         await carry_out_removals(context, log_event)
         await renew(context, log_event)
         await repair(context, log_event)
+        await look_for_anchor(context, log_event)
         waiting = await record(context, log_event)
         if waiting:
             log.info("records wait for the chain", count=len(waiting))

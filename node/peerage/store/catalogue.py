@@ -270,6 +270,11 @@ class Catalogue(Deals):
         rows = self._rows("SELECT number, hash, body, anchored FROM heads ORDER BY number DESC LIMIT 1")
         return None if not rows else (rows[0][0], rows[0][1], rows[0][2], bool(rows[0][3]))
 
+    def unmark_anchored(self, number: int) -> None:
+        """The chain shows this head's anchor no more."""
+        with self._write() as db:
+            db.execute("UPDATE heads SET anchored=0 WHERE number=?", (number,))
+
     def mark_anchored(self, number: int) -> None:
         with self._write() as db:
             db.execute("UPDATE heads SET anchored=1 WHERE number<=?", (number,))

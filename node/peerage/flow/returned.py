@@ -1,0 +1,60 @@
+"""A chain that came back from an older state: what it forgot is recorded again, in order, as long as it may be.
+
+The provider does it for revisions: it keeps each one with both signatures, and no other may take its number. The client
+does it for the anchor of its newest head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from peerage.flow.context import NodeContext, Report, note, warn
+from peerage.model import AgreementId
+from peerage.ports import Ledger
+from peerage.store.revisions import SignedRevision
+from peerage.wire.messages import RevisionBody, decode
+from peerage_chain.errors import Reverted
+from peerage_chain.types import AgreementInfo, Epoch
+
+
+async def record_again(
+    ledger: Ledger,
+    held: Callable[[AgreementId], Sequence[SignedRevision]],
+    infos: Sequence[AgreementInfo],
+    now: Epoch,
+    report: Report,
+) -> int:
+    """Record revisions that the chain had recorded and shows no more; returns how many.
+
+    held: every revision of an agreement that this provider keeps, by sequence. infos: the agreements as the chain shows
+    them. An endpoint that only lags costs a refused transaction: nothing is recorded twice. Raises ChainUnavailable.
+    """
+    done = 0
+    for info in infos:
+        lost = [r for r in held(info.id) if r.recorded and r.sequence > info.sequence] if info.is_live else []
+        for revision in lost:
+            name = f"revision {revision.sequence} of agreement {info.id.hex()[:16]}"
+            if revision.expires < now:
+                warn(report, f"the chain has forgotten {name}, and its time is over: what it added cannot be proven")
+                break
+            body = decode(RevisionBody, revision.revision).revision()
+            try:
+                await ledger.revise(body, revision.client_signature, revision.provider_signature)
+            except Reverted as error:
+                warn(report, f"{name} cannot be recorded again: {error}")
+                break  # those behind it build on it
+            note(report, f"the chain had forgotten {name}: it is recorded again")
+            done += 1
+    return done
+
+
+async def look_for_anchor(context: NodeContext, report: Report) -> bool:
+    """Whether the chain has forgotten the anchor of our newest head; then it waits to be recorded again."""
+    newest = context.catalogue.newest_head()
+    if newest is None or not newest[3]:
+        return False
+    if (await context.ledger.anchor_of(context.member, context.repository)).number >= newest[0]:
+        return False
+    context.catalogue.unmark_anchored(newest[0])
+    warn(report, f"the chain has forgotten the anchor of head {newest[0]}: recording it again")
+    return True

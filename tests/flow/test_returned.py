@@ -1,0 +1,62 @@
+"""A chain that came back from an older state, seen by a provider with its store, and by a client with its heads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.flow import network as flows
+from tests.flow.test_provide import Pair, cosign, digest, network, pair, put, record, revision_over, roots
+
+from peerage.flow.backup import backup
+from peerage.flow.context import silent
+from peerage.flow.publish import record as publish_record
+from peerage.flow.returned import look_for_anchor, record_again
+from peerage_chain.types import ZERO32, Epoch
+
+__all__ = ["network", "pair"]  # fixtures
+
+
+async def test_a_provider_records_again_what_the_chain_forgot_and_the_client_goes_on(pair: Pair) -> None:
+    client, provider, agreement = pair
+    ledger, book = client.ledger, provider.store.revisions
+    first = await put(pair, 2)
+    one = revision_over(pair, first)
+    await cosign(pair, one, roots(first))
+    await record(pair, one)
+    second = await put(pair, 1)
+    two = revision_over(pair, first + second, 2, digest(one))
+    await cosign(pair, two, roots(second))
+    await record(pair, two)
+    infos = await provider.provider.refresh()
+    assert await record_again(ledger, book.all_of, infos, Epoch(ledger.epoch), silent) == 0
+
+    ledger.change(agreement, sequence=0, revision=ZERO32, root=ZERO32, leaves=0)
+    infos = await provider.provider.refresh()
+    assert [r.recorded for r in book.all_of(agreement)] == [True, True], "signed is signed, whatever the chain shows"
+    assert await record_again(ledger, book.all_of, infos, Epoch(ledger.epoch), silent) == 2
+    assert (ledger.infos[agreement].sequence, ledger.infos[agreement].revision) == (2, digest(two))
+
+    third = await put(pair, 1)
+    three = revision_over(pair, first + second + third, 3, digest(two))
+    await cosign(pair, three, roots(third))
+    await record(pair, three)
+    infos = await provider.provider.refresh()
+    assert await record_again(ledger, book.all_of, infos, Epoch(ledger.epoch), silent) == 0
+
+
+async def test_a_lost_anchor_is_made_again_once(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(b"kept")
+    with flows.network(tmp_path) as (context, ledger, _):
+        assert not await look_for_anchor(context, silent), "there is none yet"
+        await backup(context, [os.fsencode(source)], silent)
+        anchor = ledger.anchors[(1, 0)]
+        assert not await look_for_anchor(context, silent)
+        ledger.anchors.clear()
+        assert await look_for_anchor(context, silent)
+        assert not await look_for_anchor(context, silent), "it waits already"
+        assert await publish_record(context, silent) == []
+        assert (ledger.anchors[(1, 0)].number, ledger.anchors[(1, 0)].head) == (anchor.number, anchor.head)
+        assert not await look_for_anchor(context, silent)
