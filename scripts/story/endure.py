@@ -130,7 +130,7 @@ class Life:
         ]
         number, next_backup_s = 0, self.options.every
         while (now_s := self.passed_s) < self.length_s and not self.errors:
-            if plan and now_s >= plan[0][0] * self.length_s:
+            if plan and not self.watch.chain_stopped and now_s >= plan[0][0] * self.length_s:
                 with self.alive:
                     plan.pop(0)[1]()
             f.tick()
