@@ -27,7 +27,7 @@ sys.dont_write_bytecode = True
 
 from changing import Tree  # noqa: E402 - the lines above make it importable
 from command import StoryBroken, User  # noqa: E402
-from faults import Faults  # noqa: E402
+from mishaps import Faults  # noqa: E402
 from watching import Watch  # noqa: E402
 
 CLIENT = "node1"
