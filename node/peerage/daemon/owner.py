@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import structlog
 from aiohttp import web
 
+from peerage.daemon import openapi
 from peerage.errors import EXIT_CHAIN, EXIT_INTERNAL, PeerageError, UserError
 from peerage.flow.context import Report
 from peerage.net import frames
@@ -58,6 +59,7 @@ class OwnerServer:
 
     async def start(self) -> None:
         app = web.Application(client_max_size=MAX_PARAMETERS)
+        app.router.add_get("/openapi.json", self._document)
         app.router.add_post("/v1/{verb}", self._handle)
         app.router.add_post("/v1/data/{verb}", self._handle_data)
         app.router.add_post("/v1/stream/{verb}", self._handle_stream)
@@ -74,6 +76,9 @@ class OwnerServer:
         if self._runner is not None:
             await self._runner.cleanup()
         (self._home / SOCKET).unlink(missing_ok=True)
+
+    async def _document(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response(openapi.document())
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, self._verbs.get(request.match_info["verb"]), request.text)

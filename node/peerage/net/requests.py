@@ -14,6 +14,7 @@ from peerage.wire.refusals import Refusal, RefusalCode
 
 class Route(Enum):
     HELLO = ("GET", r"/v1/hello")
+    OPENAPI = ("GET", r"/v1/openapi\.json")
     PROPOSE = ("POST", r"/v1/proposals")
     AMEND = ("POST", r"/v1/agreements/([^/]*)/amendments")
     PUT_OBJECT = ("PUT", r"/v1/agreements/([^/]*)/objects/([^/]*)")

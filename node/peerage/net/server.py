@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from peerage.model import KIB, MIB, AgreementId, MemberId, ShardRoot
-from peerage.net import requests
+from peerage.net import openapi, requests
 from peerage.net.bodies import hang_up, read_small, receive_object, send_object
 from peerage.net.connections import Connections
 from peerage.net.membership import Membership, NowSeconds, Roster
@@ -92,6 +92,7 @@ class PeerServer:
         self._connections: Connections | None = None
         self._routes: dict[Route, Callable[[web.BaseRequest, MemberInfo, tuple[str, ...]], Awaitable[Any]]] = {
             Route.HELLO: self._hello,
+            Route.OPENAPI: self._openapi,
             Route.PROPOSE: self._propose,
             Route.AMEND: self._amend,
             Route.PUT_OBJECT: self._put_object,
@@ -198,6 +199,10 @@ class PeerServer:
         requests.only(request.query, set())
         free = await self._service.free_bytes()
         return Hello(member=self._member, protocols=list(version.KNOWN), release=self._release[:40], free_bytes=free)
+
+    async def _openapi(self, request: web.BaseRequest, _caller: MemberInfo, _ids: tuple[str, ...]) -> dict[str, Any]:
+        requests.only(request.query, set())
+        return openapi.document()
 
     async def _propose(self, request: web.BaseRequest, caller: MemberInfo, _ids: tuple[str, ...]) -> ProposalAnswer:
         body = await read_small(request, limits.PROPOSAL_MAX_BYTES, self._idle_s)

@@ -6,7 +6,7 @@ range of their Solidity type. Unknown fields are refused: a new field is a new p
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -19,8 +19,9 @@ Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", min_length=64, max
 Hex65 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{130}$", min_length=130, max_length=130)]
 U16 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)]
 U32 = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
-U64 = Annotated[int, msgspec.Meta(ge=0)]  # msgspec's bounds are i64; the upper bound is checked in _u64
 MAX_U64 = (1 << 64) - 1
+# msgspec's own bounds are i64: the upper one stands in the schema, and is checked in _u64.
+U64 = Annotated[int, msgspec.Meta(ge=0, extra_json_schema={"maximum": MAX_U64})]
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -285,7 +286,7 @@ M = TypeVar("M", bound=msgspec.Struct)
 _encoder = msgspec.json.Encoder()
 
 
-def encode(message: msgspec.Struct) -> bytes:
+def encode(message: msgspec.Struct | dict[str, Any]) -> bytes:
     return _encoder.encode(message)
 
 
