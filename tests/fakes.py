@@ -274,6 +274,9 @@ class FakeLedger:
     async def answer_demand(self, number: int, samples: Sequence[Sample]) -> None:
         self._call("answer_demand")
 
+    async def make_demand(self, id: AgreementId, indices: Sequence[int]) -> None:
+        self._call("make_demand")
+
     async def close_demand(self, number: int) -> None:
         self._call("close_demand")
 

@@ -64,6 +64,7 @@ class BookLedger:
     epoch: int = 10
     time_s: int = 1_700_000_000
     away: bool = False
+    demands: list[tuple[AgreementId, tuple[int, ...]]] = field(default_factory=list)
     agreements: dict[AgreementId, AgreementInfo] = field(default_factory=dict)
     anchors: dict[tuple[int, int], Anchor] = field(default_factory=dict)
     proofs: set[tuple[AgreementId, int]] = field(default_factory=set)
@@ -100,6 +101,10 @@ class BookLedger:
         info = self.agreements[id]
         due = (id, epoch) in self.due
         return Challenge(id, epoch, due, bytes(32), info.sequence, info.root, info.leaves, (0,) if due else ())
+
+    async def make_demand(self, id: AgreementId, indices: Sequence[int]) -> None:
+        self._reach()
+        self.demands.append((id, tuple(indices)))
 
     async def proven(self, id: AgreementId, epoch: Epoch) -> bool:
         self._reach()

@@ -39,6 +39,7 @@ from peerage.flow.repair import repair
 from peerage.flow.returned import look_for_anchor, record_again
 from peerage.flow.scrub import Scrubber, report_damage
 from peerage.flow.settling import Settling
+from peerage.flow.unserved import demand_unserved
 from peerage.flow.watch import watch
 from peerage.keys.keystore import Keystore
 from peerage.keys.onion import Onion
@@ -398,12 +399,13 @@ class Node:
             log.error("the chain's endpoints show different chains: ask who runs them", block=now.block, **shown)
 
     async def _watch(self, context: NodeContext, verbs: Verbs) -> None:
-        await watch(context)
+        ours = await watch(context)
         if verbs.busy:  # a backup publishes by itself, and its stripes are not to be judged half-way
             return
         await carry_out_removals(context, log_event)
         await renew(context, log_event)
         await repair(context, log_event)
+        await demand_unserved(context, ours, log_event)
         await look_for_anchor(context, log_event)
         waiting = await record(context, log_event)
         if waiting:

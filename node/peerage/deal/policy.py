@@ -64,6 +64,7 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may offer less. code: k+m of new stripes, as in "4+2"; "auto" takes the largest that the network carries
     (node/spec/placement.md).
     repair_after_epochs: missed proofs in a row after which shards at a provider that cannot be reached count as lost.
+    demand_after_epochs: epochs for which a provider that proves may serve nothing, before leaves are demanded on chain.
     renew_epochs: an agreement is renewed when it has so many left, or half a term if that is less; when half of that
     has passed in vain, what it holds is moved elsewhere. withheld_percent: of an epoch's pay, when what drawn members
     measured lies below min_bandwidth_kib_s; 0: terms ask for no quality.
@@ -84,6 +85,7 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention_epochs: U32 = 168
     renew_epochs: Epochs = 168
     repair_after_epochs: Epochs = 3
+    demand_after_epochs: Epochs = 6
     code: CodeName = "auto"
     withheld_percent: Percent = 0
 
