@@ -10,18 +10,67 @@ import logging
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from peerage.model import MemberId
+from peerage.model import MIB, MemberId
 from peerage.wire import limits
 from peerage.wire.refusals import Refusal, RefusalCode
 
 log = logging.getLogger(__name__)
 
+Refused = Callable[[web.BaseRequest, Refusal], web.StreamResponse]
+
+
+class Handler(RequestHandler):
+    """aiohttp's protocol; what is no HTTP is refused as everything else, nothing of it repeated to caller or log."""
+
+    __slots__ = ("refused",)
+    refused: Refused
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        log.debug("a request could not be read", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun: no other can be given")
+        what = "this is no request of HTTP/1.1, or a line of it is too long"
+        code = RefusalCode.MALFORMED if status < 500 else RefusalCode.INTERNAL
+        response = self.refused(request, Refusal(code, what if status < 500 else "this node failed"))
+        response.force_close()
+        return response
+
+
+class HttpServer(web.Server):
+    """aiohttp's server of Handlers."""
+
+    def __init__(self, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], refused: Refused) -> None:
+        super().__init__(handle)
+        self._refused = refused
+        self._options: dict[str, Any] = {
+            "access_log": None,
+            "keepalive_timeout": limits.KEEP_ALIVE_S,
+            "max_line_size": 1024,
+            "max_field_size": 1024,
+            "auto_decompress": False,
+            "read_bufsize": READ_BUFFER,
+            "lingering_time": limits.GOODBYE_S,
+        }
+
+    def __call__(self) -> Handler:
+        handler = Handler(self, loop=asyncio.get_running_loop(), **self._options)
+        handler.refused = self._refused
+        return handler
+
+
+READ_BUFFER = MIB // 4
 _NO_DESCRIPTORS_S = 0.1
 """Between attempts to accept when this process has no file descriptor left."""
 
@@ -30,7 +79,7 @@ class Connections:
     """Listens and hands each connection to aiohttp's protocol. start() and close() once each."""
 
     def __init__(
-        self, server: web.Server, context: ssl.SSLContext, idle_s: float, handshake_s: float = limits.CONNECT_S
+        self, server: HttpServer, context: ssl.SSLContext, idle_s: float, handshake_s: float = limits.CONNECT_S
     ) -> None:
         self._server = server
         self._context = context

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from peerage.model import KIB, MIB, AgreementId, MemberId, ShardRoot
+from peerage.model import KIB, AgreementId, MemberId, ShardRoot
 from peerage.net import openapi, requests
 from peerage.net.bodies import hang_up, read_small, receive_object, send_object
-from peerage.net.connections import Connections
+from peerage.net.connections import Connections, HttpServer
 from peerage.net.membership import Membership, NowSeconds, Roster
 from peerage.net.quota import Quota
 from peerage.net.requests import Route
@@ -56,7 +56,6 @@ WORKERS = 16
 """Threads for hashing, disk and commits; commits mostly wait for the disk, and share its syncs."""
 READERS = 4
 """Threads for reads alone: uploads that wait for the disk cannot hold a restore up."""
-READ_BUFFER = MIB // 4
 SMALL_BODY = 64 * KIB
 """Under a bandwidth limit larger bodies wait for their turn."""
 
@@ -88,7 +87,7 @@ class PeerServer:
         self._context.sni_callback = self._before_handshake
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="peer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
-        self._web: web.Server | None = None
+        self._web: HttpServer | None = None
         self._connections: Connections | None = None
         self._routes: dict[Route, Callable[[web.BaseRequest, MemberInfo, tuple[str, ...]], Awaitable[Any]]] = {
             Route.HELLO: self._hello,
@@ -106,16 +105,7 @@ class PeerServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port (a free one for 0). Raises OSError if it cannot be had."""
         self._trust_roster()
-        self._web = web.Server(
-            self._handle,
-            access_log=None,
-            keepalive_timeout=limits.KEEP_ALIVE_S,
-            max_line_size=1024,
-            max_field_size=1024,
-            auto_decompress=False,
-            read_bufsize=READ_BUFFER,
-            lingering_time=2.0,
-        )
+        self._web = HttpServer(self._handle, _refused)
         self._connections = Connections(self._web, self._context, self._idle_s, min(limits.CONNECT_S, self._idle_s))
         return await self._connections.start(host, port)
 
