@@ -116,12 +116,16 @@ def wire_seeds() -> Iterator[tuple[str, str, bytes]]:
     terms = messages.TermsBody(
         1, 2, 3, 1 << 30, 1000, 0, 5, 1024, 168, 10, 8770, 20, id_, "00" * 32, "00" * 32, "00" * 32
     )
+    amendment = messages.AmendmentBody(1, id_, 3, 1 << 31, 1000, 0, 7, 168, 9000, 28, "00" * 32)
     revision = messages.RevisionBody(1, id_, 7, id_, id_, 99, 1, 2, 500, "00" * 32)
     made = {
         "proposal": messages.Proposal(terms),
         "proposal-answer": messages.ProposalAnswer(terms, signature, ""),
+        "amendment-proposal": messages.AmendmentProposal(amendment),
+        "amendment-answer": messages.AmendmentAnswer(amendment, signature, ""),
         "cosign-request": messages.CosignRequest(revision, [id_, id_], signature),
         "cosign-answer": messages.CosignAnswer(signature),
+        "dropped": messages.Dropped(id_),
         "receipt": messages.ReceiptBody(id_, id_, 3, 9, signature),
         "object-page": messages.ObjectPage(0, 2, [(id_, 1), (id_, 2)]),
         "head-list": messages.HeadList([(3, id_, 4096)]),

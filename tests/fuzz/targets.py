@@ -371,9 +371,12 @@ TARGETS: dict[str, Target] = {
         for name, kind, then in (
             ("proposal", "Proposal", "terms.terms"),
             ("proposal-answer", "ProposalAnswer", "terms.terms"),
+            ("amendment-proposal", "AmendmentProposal", "amendment.amendment"),
+            ("amendment-answer", "AmendmentAnswer", "amendment.amendment"),
             ("cosign-request", "CosignRequest", "revision.revision"),
             ("cosign-answer", "CosignAnswer", ""),
             ("receipt", "ReceiptBody", "receipt"),
+            ("dropped", "Dropped", ""),
             ("object-page", "ObjectPage", ""),
             ("head-list", "HeadList", ""),
             ("hello", "Hello", ""),

@@ -42,7 +42,7 @@ def test_every_message_has_a_target() -> None:
         cast("partial[object]", target.make).args[0] for name, target in TARGETS.items() if name.startswith("wire-")
     }
     kinds = {kind.__name__ for kind in messages.Message.__subclasses__()}
-    assert kinds - fuzzed == {"TermsBody", "RevisionBody"}
+    assert kinds - fuzzed == {"TermsBody", "AmendmentBody", "RevisionBody"}
     assert fuzzed - kinds == {"ErrorBody"}
 
 
