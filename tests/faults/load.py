@@ -11,6 +11,7 @@ import asyncio
 import json
 import pickle
 import resource
+import socket
 import sys
 import tempfile
 import time
@@ -141,7 +142,7 @@ class Attack:
         return await self._drip(reader, writer, bytes(400))
 
     async def never_reads(self) -> str:
-        reader, writer = await self._dial()
+        reader, writer = await self._dial(receive_bytes=64 << 10)  # else the kernel may take all of it for us
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(self._head(f"GET /v1/objects/{self._scene.stolen.hex()}"))
         await asyncio.sleep(3 * IDLE_S)
@@ -156,10 +157,18 @@ class Attack:
             writer.transport.abort()
         return "cut short" if got < 8 * MIB else "whole"
 
-    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(
-            "127.0.0.1", self._scene.port, ssl=self._context, server_hostname="", local_addr=(HOSTILE_ADDRESS, 0)
-        )
+    async def _dial(self, receive_bytes: int = 0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        connection = socket.socket()
+        try:
+            if receive_bytes:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            connection.setblocking(False)
+            connection.bind((HOSTILE_ADDRESS, 0))
+            await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self._scene.port))
+            return await asyncio.open_connection(sock=connection, ssl=self._context, server_hostname="")
+        except BaseException:
+            connection.close()
+            raise
 
     @staticmethod
     def _head(line: str, more: str = "") -> bytes:

@@ -10,6 +10,7 @@ from tests.flow.test_provide import Pair, cosign, digest, network, pair, put, re
 
 from peerage.flow.backup import backup
 from peerage.flow.context import silent
+from peerage.flow.publish import REVISION_LIFE_EPOCHS
 from peerage.flow.publish import record as publish_record
 from peerage.flow.returned import look_for_anchor, record_again
 from peerage_chain.types import ZERO32, Epoch
@@ -43,6 +44,32 @@ async def test_a_provider_records_again_what_the_chain_forgot_and_the_client_goe
     await record(pair, three)
     infos = await provider.provider.refresh()
     assert await record_again(ledger, book.all_of, infos, Epoch(ledger.epoch), silent) == 0
+
+
+async def test_what_the_chain_forgot_before_we_saw_it_there_is_recorded_when_it_is_overdue(pair: Pair) -> None:
+    client, provider, agreement = pair
+    ledger, book = client.ledger, provider.store.revisions
+    first = await put(pair, 2)
+    one = revision_over(pair, first)
+    await cosign(pair, one, roots(first))  # and the client's recording is in the blocks that are gone
+    infos = await provider.provider.refresh()
+    assert [r.recorded for r in book.all_of(agreement)] == [False]
+    young = Epoch(one.expires - REVISION_LIFE_EPOCHS + 1)
+    assert await record_again(ledger, book.all_of, infos, young, silent) == 0
+    assert await record_again(ledger, book.all_of, infos, Epoch(one.expires + 1), silent) == 0
+    assert await record_again(ledger, book.all_of, infos, Epoch(young + 1), silent) == 1
+    assert (ledger.infos[agreement].sequence, ledger.infos[agreement].revision) == (1, digest(one))
+
+
+async def test_of_two_signed_rivals_neither_is_recorded_by_the_provider(pair: Pair) -> None:
+    client, provider, _ = pair
+    first, second = await put(pair, 2), await put(pair, 1)
+    one, other = revision_over(pair, first), revision_over(pair, first + second)
+    await cosign(pair, one, roots(first))
+    await cosign(pair, other, roots(first + second))
+    infos = await provider.provider.refresh()
+    overdue = Epoch(one.expires - REVISION_LIFE_EPOCHS + 2)
+    assert await record_again(client.ledger, provider.store.revisions.all_of, infos, overdue, silent) == 0
 
 
 async def test_a_lost_anchor_is_made_again_once(tmp_path: Path) -> None:

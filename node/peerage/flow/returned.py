@@ -6,15 +6,20 @@ does it for the anchor of its newest head.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from peerage.flow.context import NodeContext, Report, note, warn
+from peerage.flow.publish import REVISION_LIFE_EPOCHS
 from peerage.model import AgreementId
 from peerage.ports import Ledger
 from peerage.store.revisions import SignedRevision
 from peerage.wire.messages import RevisionBody, decode
 from peerage_chain.errors import Reverted
 from peerage_chain.types import AgreementInfo, Epoch
+
+OVERDUE_EPOCHS = 2
+"""The client records what both signed at once, or when the chain is back: after so long the provider does it."""
 
 
 async def record_again(
@@ -24,14 +29,15 @@ async def record_again(
     now: Epoch,
     report: Report,
 ) -> int:
-    """Record revisions that the chain had recorded and shows no more; returns how many.
+    """Record revisions that the chain had recorded and shows no more, and signed ones that nobody has recorded for
+    OVERDUE_EPOCHS, be it that the chain forgot them before we saw them there; returns how many.
 
     held: every revision of an agreement that this provider keeps, by sequence. infos: the agreements as the chain shows
     them. An endpoint that only lags costs a refused transaction: nothing is recorded twice. Raises ChainUnavailable.
     """
     done = 0
     for info in infos:
-        lost = [r for r in held(info.id) if r.recorded and r.sequence > info.sequence] if info.is_live else []
+        lost = _lost(held(info.id), info.sequence, now) if info.is_live else []
         for revision in lost:
             name = f"revision {revision.sequence} of agreement {info.id.hex()[:16]}"
             if revision.expires < now:
@@ -46,6 +52,17 @@ async def record_again(
             note(report, f"the chain had forgotten {name}: it is recorded again")
             done += 1
     return done
+
+
+def _lost(held: Sequence[SignedRevision], sequence: int, now: Epoch) -> list[SignedRevision]:
+    """Those to record, in order. Of signed rivals for one number nobody knows which the client still wants: neither."""
+    rivals = Counter(r.sequence for r in held)
+    signed_by = now + REVISION_LIFE_EPOCHS - OVERDUE_EPOCHS
+    return [
+        r
+        for r in held
+        if r.sequence > sequence and (r.recorded or (rivals[r.sequence] == 1 and now <= r.expires <= signed_by))
+    ]
 
 
 async def look_for_anchor(context: NodeContext, report: Report) -> bool:
