@@ -144,9 +144,18 @@ def end_leftover(pid: int, argument: str) -> bool:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
     deadline_s = time.monotonic() + KILL_WAIT_S
-    while _is_running(pid, argument) and time.monotonic() < deadline_s:
+    while not _has_ended(pid) and time.monotonic() < deadline_s:
         time.sleep(0.05)
     return True
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether it is gone, or a zombie: a dying process loses its command line before it lets go of its ports."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True
+    return state in "ZX"
 
 
 def _is_running(pid: int, argument: str) -> bool:
