@@ -7,6 +7,7 @@ An error in a loop is logged and the loop goes on: nothing here may take the nod
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -65,6 +66,8 @@ _CONNECT_EVERY_S = 2.0
 _SETTLED_BLOCKS = 3
 """Endpoints are compared so many blocks back: one of them may be a block or two behind."""
 _WORKERS = 4
+_COLLECT_EVERY_S = 60.0
+"""The collector runs seldom by itself (daemon/main.py): what many small backups leave in cycles would wait for it."""
 
 log = structlog.get_logger()
 
@@ -216,6 +219,7 @@ class Node:
                 ("quality", self._each_epoch(clock, lambda _: self._rank(context, measures, peers))),
                 ("endpoints", self._each_epoch(clock, lambda time: self._compare(chain, time))),
                 ("schedule", scheduler.run()),
+                ("collect", self._collect(lambda: verbs.busy)),
                 ("clean", self._each_epoch(clock, lambda time: self._clean(chain, store, provider, time))),
             ):
                 tasks.append(asyncio.create_task(step, name=name))
@@ -410,6 +414,13 @@ class Node:
         waiting = await record(context, log_event)
         if waiting:
             log.info("records wait for the chain", count=len(waiting))
+
+    @staticmethod
+    async def _collect(busy: Callable[[], bool]) -> None:
+        while True:
+            await asyncio.sleep(_COLLECT_EVERY_S)
+            if not busy():
+                gc.collect()
 
     # -- small things --------------------------------------------------------------------------------------------------
 
