@@ -8,13 +8,21 @@ from typing import Any, TypeVar
 
 from peerage_chain.abi import artifact
 from peerage_chain.codec import figures_values, offer_values, proof_of
-from peerage_chain.contracts import find_contracts
+from peerage_chain.contracts import Contracts, find_contracts
 from peerage_chain.errors import NotAMember, Reverted
 from peerage_chain.quality import Figures
 from peerage_chain.reads import ChainReads
+from peerage_chain.remembered import Remembered
 from peerage_chain.rpc import Rpc
 from peerage_chain.sender import Mined, Sender
-from peerage_chain.typed import agreement_id, amendment_values, enrolment_values, revision_values, terms_values
+from peerage_chain.typed import (
+    Domain,
+    agreement_id,
+    amendment_values,
+    enrolment_values,
+    revision_values,
+    terms_values,
+)
 from peerage_chain.types import (
     TYPES_VERSION,
     ZERO32,
@@ -71,6 +79,25 @@ class Chain(ChainReads):
             await rpc.close()
             raise
         return chain
+
+    @classmethod
+    def from_memory(cls, rpc_url: str | Sequence[str], remembered: Remembered, node_key: bytes) -> Chain:
+        """What was seen last, to work with while the chain is away; asks nothing. Call `confirm` until it returns.
+
+        Until then whoever answers is asked for the chain id and the first block before anything else.
+        """
+        rpc = Rpc(rpc_url)
+        rpc.bind(remembered.chain_id, remembered.genesis, check_alone=True)
+        domain = Domain(remembered.chain_id, remembered.directory)
+        chain = cls(Contracts(rpc, domain, remembered.genesis, remembered.params, dict(remembered.addresses)))
+        chain._roster = remembered.roster
+        chain._sender = Sender(rpc, node_key, chain.chain_id)
+        return chain
+
+    async def confirm(self) -> None:
+        """Find the contracts again, as `connect` does: they may have changed since. Raises as `connect` does."""
+        old = self.contracts
+        self.contracts = await find_contracts(old.rpc, old.domain.directory, self.chain_id, old.genesis)
 
     @property
     def sender_address(self) -> str | None:

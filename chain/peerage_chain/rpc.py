@@ -54,6 +54,7 @@ class Rpc:
         self._attempts = attempts
         self._current = 0
         self._bound: tuple[int, str] | None = None
+        self._check_alone = False
         self._checked: set[int] = set()
         self._providers = [
             AsyncHTTPProvider(
@@ -74,9 +75,13 @@ class Rpc:
         """The same, fit to be shown."""
         return show_url(self.url)
 
-    def bind(self, chain_id: int, genesis: bytes) -> None:
-        """Say which chain it is: id, and the first block's 32-byte hash. Other endpoints have to show the same."""
+    def bind(self, chain_id: int, genesis: bytes, check_alone: bool = False) -> None:
+        """Say which chain it is: id, and the first block's 32-byte hash. Other endpoints have to show the same.
+
+        check_alone: the only endpoint has to, too: nobody has looked at it yet.
+        """
         self._bound = (chain_id, "0x" + genesis.hex())
+        self._check_alone = check_alone
 
     async def close(self) -> None:
         """Close the connections. Closing twice is harmless."""
@@ -160,7 +165,8 @@ class Rpc:
 
     async def _is_ours(self, no: int) -> bool:
         """Whether an endpoint shows the chain that we are bound to. One alone is for its user to judge (find_chain)."""
-        if self._bound is None or len(self.urls) == 1 or no in self._checked:
+        unasked = len(self.urls) == 1 and not self._check_alone
+        if self._bound is None or unasked or no in self._checked:
             return True
         provider = self._providers[no]
         try:

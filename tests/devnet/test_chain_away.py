@@ -1,4 +1,5 @@
-"""The chain is away: backups and restores go on, and what it missed is recorded when it is back."""
+"""The chain is away: backups and restores go on, also of nodes that start without it, and what it missed is recorded
+when it is back."""
 
 from __future__ import annotations
 
@@ -33,10 +34,17 @@ def test_what_the_chain_missed_is_recorded_when_it_is_back(make_devnet: Callable
     devnet.node(1, "backup", source)
     act("kill", "chain")
 
-    for number in range(2):
+    for number in range(3):
+        if number == 2:  # nodes that start now, a client's and two providers', have what they saw of the chain last
+            for name in ("node1", "node2", "node3"):
+                act("kill", name)
+                act("start", name)
+            wait_for(lambda: devnet.run("--home", devnet.directory / "node1", "status").code == 0, 60)
         (source / f"meanwhile {number}").write_bytes(random.Random(number).randbytes(2_000_000))
         answer = devnet.run("--home", devnet.directory / "node1", "backup", source, "--json")
         assert answer.code == 4, "done, but not all of it is recorded"
+        stripes = devnet.node(1, "status")["stripes"]
+        assert stripes["whole"] == stripes["total"], answer
         snapshot = answer.json["snapshot_id"]
     assert devnet.node(1, "status")["records_waiting"]
     devnet.node(1, "restore", snapshot, "--target", tmp_path / "without a chain")

@@ -1,7 +1,6 @@
 """The node: it joins, answers peers, keeps its promises and watches its own data, until it is stopped.
 
 Each concern is one small loop over the chain's clock, so that a slow one (a repair) never makes another late (a beat).
-An error in a loop is logged and the loop goes on: nothing here may take the node down but its own start.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -18,7 +17,9 @@ from typing import Any
 import structlog
 
 from peerage.daemon.clock import Clock
+from peerage.daemon.joining import CONNECT_EVERY_S, Joining
 from peerage.daemon.limits import Limits
+from peerage.daemon.loops import Loops
 from peerage.daemon.owner import OwnerServer
 from peerage.daemon.policies import Policies
 from peerage.daemon.schedule import Scheduler
@@ -26,7 +27,6 @@ from peerage.daemon.verbs import Verbs
 from peerage.deal.decision import Decision
 from peerage.deal.policy import offer_of
 from peerage.errors import LocalFault, PeerageError, UserError
-from peerage.flow import enrol
 from peerage.flow.context import NodeContext
 from peerage.flow.probe import Prober
 from peerage.flow.prove import answer_demands, beat, prove
@@ -57,12 +57,11 @@ from peerage.store.decisions import Decisions
 from peerage.store.home import Home
 from peerage.store.measures import Measures
 from peerage.store.objects import ObjectStore
-from peerage_chain import typed
 from peerage_chain.client import Chain
 from peerage_chain.errors import ChainFault, ChainUnavailable
-from peerage_chain.types import ChainTime, MemberInfo
+from peerage_chain.remembered import Remembered
+from peerage_chain.types import ChainTime
 
-_CONNECT_EVERY_S = 2.0
 _SETTLED_BLOCKS = 3
 """Endpoints are compared so many blocks back: one of them may be a block or two behind."""
 _WORKERS = 4
@@ -80,9 +79,6 @@ def log_event(event: dict[str, Any]) -> None:
         log.info(event["message"])
 
 
-Step = Callable[[ChainTime], Awaitable[object]]
-
-
 class Node:
     """One node on one home. `run` returns only by cancellation, and cleans up."""
 
@@ -93,7 +89,7 @@ class Node:
         self._policies = Policies(home)
         self._decisions = Decisions(home.decisions)
         self._workers = ThreadPoolExecutor(_WORKERS, "work")
-        self._roster: tuple[MemberInfo, ...] = ()
+        self._joining = Joining(home, keystore)
         self._onion = Onion(keystore.onion_seed)
         self._limits = Limits(lambda: home.config().limits, LocalZone())
         self._proven: set[tuple[AgreementId, Epoch]] = set()
@@ -103,9 +99,9 @@ class Node:
         owner = OwnerServer(self._home.path, verbs.table(), verbs.data_table(), verbs.stream_table())
         await owner.start()
         try:
-            chain = await self._connect()
+            chain, last = await self._joining.connect()
             async with chain:
-                await self._serve(chain, verbs)
+                await self._serve(chain, last, verbs)
         finally:
             await owner.stop()
             self._workers.shutdown(wait=True, cancel_futures=True)
@@ -113,34 +109,23 @@ class Node:
 
     # -- start ---------------------------------------------------------------------------------------------------------
 
-    async def _connect(self) -> Chain:
-        """Whichever endpoint answers; a wrong chain or missing contracts end the node with that error."""
-        config = self._config
-        genesis = bytes.fromhex(config.genesis.removeprefix("0x"))
-        told = False
-        while True:
-            try:
-                return await Chain.connect(
-                    config.rpc, config.directory, config.chain_id, genesis, self._keystore.node_key
-                )
-            except ChainUnavailable as error:
-                if not told:
-                    log.warning("waiting for the chain", reason=str(error))
-                    told = True
-            await asyncio.sleep(_CONNECT_EVERY_S)
-
-    async def _serve(self, chain: Chain, verbs: Verbs) -> None:
-        node = typed.address_of(self._keystore.node_key)
+    async def _serve(self, chain: Chain, last: Remembered | None, verbs: Verbs) -> None:
+        joining = self._joining
         identity = TlsIdentity(self._keystore.tls_key_pem, self._keystore.certificate_der)
         clock = Clock(chain.now, chain.params.epoch_s)
+        loops = Loops(clock)
         store = ObjectStore.open(self._home.objects, self._home.object_index)
         throttle = Throttle(self._limits.up, self._limits.down)
-        peers = PeerClient(identity, lambda: self._roster, lambda: self._now_s(clock), chain.domain, throttle=throttle)
+        peers = PeerClient(
+            identity, lambda: joining.roster, lambda: self._now_s(clock), chain.domain, throttle=throttle
+        )
         catalogue = self._open_catalogue()
         tasks: list[asyncio.Task[None]] = [asyncio.create_task(clock.run())]
+        if last is not None:
+            tasks.append(asyncio.create_task(joining.confirm(chain), name="confirm"))
         server: PeerServer | None = None
         try:
-            await self._until_admitted(chain)
+            await joining.until_admitted(chain)
             provider = Provider(
                 ledger=chain,
                 store=store,
@@ -148,16 +133,18 @@ class Node:
                 decided=self._decided,
                 node_key=self._keystore.node_key,
                 domain=chain.domain,
-                member=self._member.id,
-                roster=lambda: self._roster,
+                member=self._joining.member.id,
+                roster=lambda: joining.roster,
                 now_s=lambda: self._now_s(clock),
             )
+            if last is not None:
+                provider.remember(last.time, last.provided)
             host, _, port = self._config.listen.rpartition(":")
             server = PeerServer(
                 provider,
                 identity,
-                self._member.id,
-                lambda: self._roster,
+                self._joining.member.id,
+                lambda: joining.roster,
                 lambda: self._now_s(clock),
                 throttle=throttle.beside(),
             )
@@ -168,9 +155,9 @@ class Node:
                     f"cannot listen on {self._config.listen} ({error.strerror}): choose another"
                 ) from error
             endpoint = self._config.endpoint or f"https://{host}:{bound}"
-            await self._until_enrolled(chain, node, endpoint)
+            await joining.until_enrolled(chain, endpoint)
             context = NodeContext(
-                member=self._member.id,
+                member=self._joining.member.id,
                 node_key=self._keystore.node_key,
                 domain=chain.domain,
                 catalogue=catalogue,
@@ -189,38 +176,42 @@ class Node:
                 verbs.table(),
                 catalogue,
                 LocalZone(),
-                seed=node,
+                seed=joining.node,
                 report=log_event,
             )
             measures = Measures(self._home)
             prober = Prober(context, self._onion, measures, self._limited, lambda: verbs.busy)
-            settling = Settling(chain, self._member.id, catalogue, log_event)
+            settling = Settling(chain, self._joining.member.id, catalogue, log_event)
             scrubber = Scrubber(
                 store, self._home.scrub, lambda: self._policies.current().give.scrub_kib_s, self._in_worker, log_event
             )
-            log.info("node is up", member=self._member.id, node=node, endpoint=endpoint)
+            log.info("node is up", member=self._joining.member.id, node=joining.node, endpoint=endpoint)
             for name, step in (
-                ("ready", self._until_whole(context, lambda: verbs.ready(context, clock, scheduler, measures))),
-                ("roster", self._each_block(clock, lambda _: self._refresh_roster(chain))),
-                ("revoked", self._until_revoked(clock, node)),
-                ("enrolled", self._each_epoch(clock, lambda _: self._stay_enrolled(chain, node, endpoint))),
-                ("beat", self._until_done(clock, lambda time: self._beat(chain, prober, time))),
-                ("policy", self._each_block(clock, lambda _: self._policies.reload(context))),
-                ("offer", self._each_block(clock, lambda _: self._offer(chain))),
+                (
+                    "ready",
+                    self._until_whole(context, last, verbs, lambda: verbs.ready(context, clock, scheduler, measures)),
+                ),
+                ("roster", loops.each_block(lambda _: joining.refresh(chain))),
+                ("revoked", self._until_revoked(clock)),
+                ("enrolled", loops.each_epoch(lambda _: joining.stay_enrolled(chain, endpoint))),
+                ("beat", loops.until_done(lambda time: self._beat(chain, prober, time))),
+                ("policy", loops.each_block(lambda _: self._policies.reload(context))),
+                ("offer", loops.each_block(lambda _: self._offer(chain))),
                 # Four looks an epoch are enough: challenges are fixed before it begins.
-                ("prove", self._each_block(clock, lambda t: self._prove(chain, provider, t), looks=4)),
-                ("demands", self._each_epoch(clock, lambda _: self._answer(chain, provider))),
+                ("prove", loops.each_block(lambda t: self._prove(chain, provider, t), looks=4)),
+                ("demands", loops.each_epoch(lambda _: self._answer(chain, provider))),
                 ("scrub", scrubber.run()),
-                ("damage", self._each_epoch(clock, lambda time: self._report(chain, store, time))),
-                ("settle", self._each_epoch(clock, settling.step)),
-                ("watch", self._each_epoch(clock, lambda _: self._watch(context, verbs))),
-                ("probe", self._until_done(clock, lambda time: prober.probe(time, log_event))),
-                ("report", self._until_done(clock, lambda time: prober.send(time, log_event))),
-                ("quality", self._each_epoch(clock, lambda _: self._rank(context, measures, peers))),
-                ("endpoints", self._each_epoch(clock, lambda time: self._compare(chain, time))),
+                ("damage", loops.each_epoch(lambda time: self._report(chain, store, time))),
+                ("settle", loops.each_epoch(settling.step)),
+                ("watch", loops.each_epoch(lambda _: self._watch(context, verbs))),
+                ("probe", loops.until_done(lambda time: prober.probe(time, log_event))),
+                ("report", loops.until_done(lambda time: prober.send(time, log_event))),
+                ("quality", loops.each_epoch(lambda _: self._rank(context, measures, peers))),
+                ("endpoints", loops.each_epoch(lambda time: self._compare(chain, time))),
                 ("schedule", scheduler.run()),
                 ("collect", self._collect(lambda: verbs.busy)),
-                ("clean", self._each_epoch(clock, lambda time: self._clean(chain, store, provider, time))),
+                ("clean", loops.each_epoch(lambda time: self._clean(chain, store, provider, time))),
+                ("remember", self._remember(chain, provider, catalogue, clock)),
             ):
                 tasks.append(asyncio.create_task(step, name=name))
             await asyncio.gather(*tasks)
@@ -247,107 +238,31 @@ class Node:
             path.rename(aside)
             return Catalogue(path)
 
-    async def _until_whole(self, context: NodeContext, ready: Callable[[], None]) -> None:
+    async def _until_whole(
+        self, context: NodeContext, last: Remembered | None, verbs: Verbs, ready: Callable[[], None]
+    ) -> None:
         """Serve the owner once the catalogue is there: with an empty one, a backup would forget all before it."""
         while True:
             try:
                 if await is_lost(context):
                     log.warning("the catalogue is empty: making it anew from the peers")
-                    result = await rebuild_catalogue(context, log_event)
+                    async with verbs.exclusive("a rebuild"):
+                        result = await rebuild_catalogue(context, log_event)
                     log.info("the catalogue is whole again", head=result.head, snapshots=result.snapshots)
                 return ready()
             except (PeerageError, ChainFault) as error:
-                log.warning("the catalogue cannot be made anew yet", reason=str(error))
-            await asyncio.sleep(_CONNECT_EVERY_S)
-
-    @property
-    def _member(self) -> MemberInfo:
-        """This node's member on the roster; only after _until_admitted."""
-        return next(m for m in self._roster if m.account == self._config.account)
-
-    async def _until_admitted(self, chain: Chain) -> None:
-        told = False
-        while True:
-            try:
-                await self._refresh_roster(chain)
-            except ChainFault as error:
-                log.warning("cannot read the members", reason=str(error))
-            if any(m.account == self._config.account for m in self._roster):
-                return
-            if not told:
-                log.warning("not a member yet: ask the consortium to admit this account", account=self._config.account)
-                told = True
-            await asyncio.sleep(1)
-
-    async def _until_enrolled(self, chain: Chain, node: str, endpoint: str) -> None:
-        """Relay our enrolment once; afterwards tell the chain where we are when that has changed."""
-        signed = enrol.read_enrolment(self._home)
-        while True:
-            try:
-                await enrol.relay(chain, signed, self._keystore.certificate_der, endpoint, self._config.site)
-                await self._refresh_roster(chain)
-                ours = next((n for n in self._member.nodes if n.key == node), None)
-                if ours is not None and (ours.endpoint, ours.site) != (endpoint, self._config.site):
-                    await chain.announce(endpoint, self._config.site)
-                return
-            except ChainUnavailable as error:
-                log.warning("cannot enrol yet", reason=str(error))
-                await asyncio.sleep(_CONNECT_EVERY_S)
-
-    async def _stay_enrolled(self, chain: Chain, node: str, endpoint: str) -> None:
-        """A chain that came back from an older state may have forgotten us: enrol again. Revoked keys stay listed."""
-        ours = [m for m in self._roster if m.account == self._config.account]
-        if not ours:
-            log.error("the chain no longer knows this member: ask the consortium", account=self._config.account)
-        elif not any(n.key == node for n in ours[0].nodes):
-            log.warning("the chain has forgotten this node's key: enrolling it again")
-            await self._until_enrolled(chain, node, endpoint)
+                if isinstance(error, ChainUnavailable) and last is not None and not last.head:
+                    ready()  # there was nothing to lose; it is looked at again when the chain is back
+                else:
+                    log.warning("the catalogue cannot be made anew yet", reason=str(error))
+            await asyncio.sleep(CONNECT_EVERY_S)
 
     # -- loops ---------------------------------------------------------------------------------------------------------
 
-    async def _each_block(self, clock: Clock, step: Step, looks: int = 0) -> None:
-        """Run `step` with each new block, or about `looks` times an epoch (counting a block a second)."""
-        block = 0
-        while True:
-            now = await clock.block(block)
-            block = now.block + (max(1, now.epoch_s // looks) if looks else 1)
-            await self._guard(step, now)
-
-    async def _each_epoch(self, clock: Clock, step: Step) -> None:
-        epoch = -1
-        while True:
-            now = await clock.next_epoch(epoch)
-            epoch = now.epoch
-            await self._guard(step, now)
-
-    async def _until_done(self, clock: Clock, step: Callable[[ChainTime], Awaitable[bool]]) -> None:
-        """Run `step` with each block of an epoch until it returns that the epoch is done with."""
-        done = -1
-
-        async def once(now: ChainTime) -> None:
-            nonlocal done
-            if await step(now):
-                done = now.epoch
-
-        while True:
-            now = await clock.next_epoch(done)
-            await self._guard(once, now)
-            await clock.block(now.block + 1)
-
-    async def _guard(self, step: Step, now: ChainTime) -> None:
-        try:
-            await step(now)
-        except ChainUnavailable as error:
-            log.warning("the chain is away", reason=str(error))
-        except (PeerageError, ChainFault) as error:
-            log.warning("a step failed", kind=type(error).__name__, reason=str(error))
-        except Exception:
-            log.exception("a step failed unexpectedly")
-
-    async def _until_revoked(self, clock: Clock, node: str) -> None:
+    async def _until_revoked(self, clock: Clock) -> None:
         """End the node once its key is revoked: it can do nothing for its member any more."""
         block = 0
-        while not any(n.key == node and n.revoked for m in self._roster for n in m.nodes):
+        while not self._joining.is_revoked:
             block = (await clock.block(block)).block + 1
         raise UserError(
             "this node's key was revoked: its member was recovered on another machine, or its account said so; "
@@ -357,34 +272,47 @@ class Node:
     async def _beat(self, chain: Chain, prober: Prober, now: ChainTime) -> bool:
         """Beat as early in each epoch as can be; while the window is open, try again. Then report at once what was
         measured: an epoch's half may be short."""
-        if await beat(chain, self._member.id, self._onion, now):
+        if await beat(chain, self._joining.member.id, self._onion, now):
             await prober.send(now, log_event)
             return True
         return not now.beats_open
 
     async def _answer(self, chain: Chain, provider: Provider) -> None:
-        await answer_demands(chain, self._member.id, provider, self._in_worker, log_event)
+        await answer_demands(chain, self._joining.member.id, provider, self._in_worker, log_event)
 
     async def _prove(self, chain: Chain, provider: Provider, now: ChainTime) -> None:
         self._proven = {(a, e) for a, e in self._proven if e == now.epoch}
-        await prove(chain, self._member.id, provider, now.epoch, self._proven, self._in_worker, log_event)
+        await prove(chain, self._joining.member.id, provider, now.epoch, self._proven, self._in_worker, log_event)
 
     async def _report(self, chain: Chain, store: ObjectStore, now: ChainTime) -> None:
-        await report_damage(chain, self._member.id, store, now.epoch, self._in_worker, log_event)
-
-    async def _refresh_roster(self, chain: Chain) -> None:
-        self._roster = tuple(await chain.roster())
+        await report_damage(chain, self._joining.member.id, store, now.epoch, self._in_worker, log_event)
 
     async def _offer(self, chain: Chain) -> None:
         wanted = offer_of(self._policies.current())
-        if self._member.status.promises and self._member.offer != wanted:
+        ours = self._joining.member
+        if ours.status.promises and ours.offer != wanted:
             await chain.publish_offer(wanted)
-            await self._refresh_roster(chain)
+            await self._joining.refresh(chain)
             log.info("offer published", capacity=wanted.capacity, price=wanted.price_per_gib_epoch)
 
     async def _clean(self, chain: Chain, store: ObjectStore, provider: Provider, now: ChainTime) -> None:
         infos = await provider.refresh()
         await record_again(chain, store.revisions.all_of, infos, now.epoch, log_event)
+
+    async def _remember(self, chain: Chain, provider: Provider, catalogue: Catalogue, clock: Clock) -> None:
+        """Keep what a start without the chain needs; written when it has changed, and once an epoch for the clock."""
+        written: object = None
+        while True:
+            await asyncio.sleep(1)
+            newest = catalogue.newest_head()
+            known, head = provider.known(), newest[0] if newest else 0
+            if clock.time is None or written == (clock.time.epoch, self._joining.roster, known, bool(head)):
+                continue
+            written = (clock.time.epoch, self._joining.roster, known, bool(head))
+            try:
+                await self._in_worker(self._joining.remember, chain, clock.time, known, head)
+            except LocalFault as error:
+                log.warning("what was seen of the chain cannot be kept", reason=str(error))
 
     def _limited(self) -> bool:
         return self._limits.up() is not None or self._limits.down() is not None

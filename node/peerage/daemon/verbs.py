@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from peerage.daemon import keeping
@@ -95,11 +96,17 @@ class Verbs:
         return {"backup": self._backing.backup_stream}
 
     def ready(self, context: NodeContext, clock: Clock, scheduler: Scheduler, measures: Measures) -> None:
-        self._context, self._clock, self._scheduler, self._measures = context, clock, scheduler, measures
-        scheduler.start()
+        """Serve from now on; calling it again changes nothing."""
+        if self._context is None:
+            self._context, self._clock, self._scheduler, self._measures = context, clock, scheduler, measures
+            scheduler.start()
 
     def closing(self) -> None:
         self._closing, self._context = True, None
+
+    def exclusive(self, what: str) -> AbstractAsyncContextManager[None]:
+        """Do `what` ("a rebuild") while no backup runs. Raises Busy."""
+        return self._backing.exclusive(what)
 
     @property
     def busy(self) -> bool:

@@ -42,6 +42,7 @@ from peerage_chain.types import (
     LIVE_STATES,
     AgreementInfo,
     Amendment,
+    ChainTime,
     Challenge,
     MemberInfo,
     Offer,
@@ -104,6 +105,16 @@ class Provider:
         self._opener = LeafOpener(store)
         self._proposing = asyncio.Lock()
         self._reserved: dict[MemberId, _Reservation] = {}
+
+    # --- the chain as it was seen -------------------------------------------------------------------------------------
+
+    def remember(self, time: ChainTime, infos: Sequence[AgreementInfo]) -> None:
+        """Take in what was seen before this process began, for as long as the chain is away."""
+        self._provided.remember(time, infos)
+
+    def known(self) -> tuple[AgreementInfo, ...]:
+        """The agreements in which this node is the provider, as they were seen last."""
+        return self._provided.known()
 
     # --- agreements ---------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -49,6 +49,15 @@ class ProvidedAgreements:
         self._time_at_s = 0.0
         self._asking_time = asyncio.Lock()
         self._away_until_s = 0.0
+
+    def remember(self, time: ChainTime, infos: Sequence[AgreementInfo]) -> None:
+        """Take in what was seen before this process began, for as long as the chain is away."""
+        self._time, self._time_at_s = time, float("-inf")
+        self._kept = {info.id: _Kept(info, float("-inf")) for info in infos}
+
+    def known(self) -> tuple[AgreementInfo, ...]:
+        """The agreements as they were seen last, for another process to `remember`."""
+        return tuple(kept.info for kept in self._kept.values())
 
     async def time(self) -> ChainTime:
         """The chain's time; the last known when it is away. Raises Refusal(chain_unavailable) if none is."""

@@ -86,7 +86,10 @@ async def _put_head(
     """Seal the next head and leave a copy with every provider."""
     catalogue = context.catalogue
     newest = catalogue.newest_head()
-    number = max(newest[0] if newest else 0, catalogue.counter("head"), await _anchored_number(context)) + 1
+    anchored = await _anchored_number(context)
+    if newest is None and anchored:
+        raise PeerError("the catalogue is empty though snapshots were made: run 'peerage rebuild' first")
+    number = max(newest[0] if newest else 0, catalogue.counter("head"), anchored) + 1
     before = [decode_summary(s) for s in catalogue.snapshots()]
     after = edit(before) if edit is not None else before
     old = set(superseded)

@@ -55,6 +55,7 @@ class Home:
         self.decisions = path / "decisions.sqlite"
         self.measures = path / "measures.json"
         self.scrub = path / "scrub"
+        self.chain = path / "chain.json"
         self.logs = path / "logs"
 
     @classmethod
