@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from peerage.daemon import limits
-from peerage.daemon.limits import Limits
+from peerage.daemon.limits import Limits, Sharing
+from peerage.deal.policy import Policy
 from peerage.errors import UserError
 from peerage.store.config_tables import Limit
 
@@ -70,6 +71,20 @@ def test_the_file_is_looked_at_now_and_then_and_may_break() -> None:
     assert world.at("03:00")[0] == 3 * MB
     world.broken = True
     assert world.at("03:00")[0] == 3 * MB
+
+
+def test_the_policy_says_what_others_get_and_a_new_one_counts_at_once() -> None:
+    policy = Policy().set("give.time_zone", "Europe/Paris").set("give.hours", "08:00-18:00 up=512")
+    now = datetime.fromisoformat("2026-01-15T12:00+01:00").timestamp()
+    steady = 0.0
+    sharing = Sharing(lambda: policy.give, lambda: now, lambda: steady)
+    assert (sharing.up(), sharing.down()) == (512 * 1024, None)
+    policy = policy.set("give.hours", "08:00-18:00 up=256 down=64")
+    assert (sharing.up(), sharing.down()) == (256 * 1024, 64 * 1024)
+    now += 7 * 3600
+    assert sharing.up() == 256 * 1024, "the time is not looked at for each piece"
+    steady += limits.LOOK_S
+    assert (sharing.up(), sharing.down()) == (None, None)
 
 
 @pytest.mark.parametrize(

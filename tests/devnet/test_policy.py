@@ -40,7 +40,13 @@ def test_who_the_policy_leaves_out_holds_nothing(devnet: Devnet, tmp_path: Path)
     assert "1 of 5 other members suit the policy (4 by take.jurisdictions_allow)" in refused.err + refused.out
     assert devnet.node(1, "policy", "show")["take"]["jurisdictions_allow"] == [], "nothing was loosened or set"
     devnet.node(1, "policy", "set", "take.jurisdictions_allow", "DE, NL, ES")
-    assert "3 of 5" in devnet.node(1, "policy", "check")["numbers"]
+    checked = devnet.node(1, "policy", "check")
+    assert "3 of 5" in checked["numbers"]
+    assert (checked["hours"]["now"]["up_kib_s"], checked["hours"]["next"], checked["warnings"]) == (None, None, [])
+    devnet.node(1, "policy", "set", "give.hours", "00:00-12:00 up=900, 12:00-00:00 up=800 down=700")
+    hours = devnet.node(1, "policy", "check")["hours"]
+    assert {hours["now"]["up_kib_s"], hours["next"]["up_kib_s"]} == {900, 800}
+    assert hours["promised_kib_s"] == 700
     member = back_up(devnet, 1, tmp_path / "source")
     assert providers(devnet, 1, member) == at(devnet, "DE", "NL", "ES")
     assert len(providers(devnet, 1, member)) == 3

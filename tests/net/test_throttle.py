@@ -219,3 +219,19 @@ async def test_what_is_served_and_what_is_sent_share_the_rate() -> None:
 
     await world.clock.run([asyncio.create_task(body(b)) for b in (world.bucket, other)])
     assert world.clock.now == pytest.approx(2.0)
+
+
+async def test_what_is_served_has_a_rate_of_its_own_besides() -> None:
+    world = World(4 * MIB)
+    other = world.bucket.beside(lambda: MIB)
+    ends: dict[Bucket, float] = {}
+
+    async def body(bucket: Bucket) -> None:
+        async with bucket.turn() as pace:
+            for _ in range(16):
+                await pace(256 * KIB)
+        ends[bucket] = world.clock.now
+
+    await world.clock.run([asyncio.create_task(body(b)) for b in (world.bucket, other)])
+    assert ends[other] == pytest.approx(4.0, abs=0.3), "4 MiB at its own 1 MiB/s"
+    assert ends[world.bucket] == pytest.approx(1.25, abs=0.3), "our own has what is left of the line"

@@ -43,10 +43,25 @@ def set_(ctx: click.Context, key: str, value: str) -> None:
 @click.argument("file", required=False, type=click.File("r"))
 @click.pass_context
 def check(ctx: click.Context, file: TextIO | None) -> None:
-    """Whether the members that there are meet the policy in force, or the one in FILE; with the numbers."""
+    """Whether the members that there are meet the policy in force, or the one in FILE; with the numbers, and how fast
+    others are served now."""
     session = session_of(ctx)
     toml = "" if file is None else file.read(_FILE_MAX)
-    session.result(ask(session, "policy.check", {"toml": toml}), lambda result: click.echo(str(result["numbers"])))
+    session.result(ask(session, "policy.check", {"toml": toml}), _show_check)
+
+
+def _show_check(result: Mapping[str, Any]) -> None:
+    click.echo(str(result["numbers"]))
+    hours, change = result["hours"], result["hours"]["next"]
+    then = f"; from {change['at']} {_rates(change)}" if change else ""
+    click.echo(f"others are served: {_rates(hours['now'])} ({hours['time_zone']}){then}")
+    for warning in result["warnings"]:
+        click.echo(f"warning: {warning}")
+
+
+def _rates(rates: Mapping[str, Any]) -> str:
+    up, down = ("no limit" if rates[key] is None else f"{rates[key]} KiB/s" for key in ("up_kib_s", "down_kib_s"))
+    return f"up {up}, down {down}"
 
 
 def _show_policy(ctx: click.Context) -> None:

@@ -18,7 +18,7 @@ import structlog
 
 from peerage.daemon.clock import Clock
 from peerage.daemon.joining import CONNECT_EVERY_S, Joining
-from peerage.daemon.limits import Limits
+from peerage.daemon.limits import Limits, Sharing
 from peerage.daemon.loops import Loops
 from peerage.daemon.owner import OwnerServer
 from peerage.daemon.policies import Policies
@@ -40,6 +40,7 @@ from peerage.flow.repair import repair
 from peerage.flow.returned import look_for_anchor, record_again
 from peerage.flow.scrub import Scrubber, report_damage
 from peerage.flow.settling import Settling
+from peerage.flow.sharing import below_promise
 from peerage.flow.unserved import demand_unserved
 from peerage.flow.watch import watch
 from peerage.keys.keystore import Keystore
@@ -92,6 +93,8 @@ class Node:
         self._joining = Joining(home, keystore)
         self._onion = Onion(keystore.onion_seed)
         self._limits = Limits(lambda: home.config().limits, LocalZone())
+        self._sharing = Sharing(lambda: self._policies.current().give)
+        self._told_slow: list[str] = []
         self._proven: set[tuple[AgreementId, Epoch]] = set()
 
     async def run(self) -> None:
@@ -146,7 +149,7 @@ class Node:
                 self._joining.member.id,
                 lambda: joining.roster,
                 lambda: self._now_s(clock),
-                throttle=throttle.beside(),
+                throttle=throttle.beside(self._sharing.up, self._sharing.down),
             )
             try:
                 bound = await server.start(host.strip("[]"), int(port))
@@ -297,6 +300,11 @@ class Node:
 
     async def _clean(self, chain: Chain, store: ObjectStore, provider: Provider, now: ChainTime) -> None:
         infos = await provider.refresh()
+        slow = below_promise(self._policies.current().give, infos, self._joining.member.id)
+        for message in slow:
+            if message not in self._told_slow:
+                log.warning(message)
+        self._told_slow = slow
         await record_again(chain, store.revisions.all_of, infos, now.epoch, log_event)
 
     async def _remember(self, chain: Chain, provider: Provider, catalogue: Catalogue, clock: Clock) -> None:

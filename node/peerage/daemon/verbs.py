@@ -27,6 +27,7 @@ from peerage.flow.health import health_of
 from peerage.flow.publish import waiting
 from peerage.flow.quality import quality
 from peerage.flow.risk import REPAIR_HOURS, risk
+from peerage.flow.sharing import below_promise, shared
 from peerage.flow.snapshots import summaries
 from peerage.store.decisions import Decisions
 from peerage.store.home import Home
@@ -146,8 +147,9 @@ class Verbs:
             free = await context.ledger.balance(context.member)
             agreements = await context.ledger.agreements_of(context.member)
             balance, ahead = credits(free), forecast(agreements, context.member, free, time.epoch) if time else None
+            warnings = below_promise(context.policy().give, agreements, context.member)
         except ChainFault:
-            balance, ahead = "", None
+            balance, ahead, warnings = "", None, []
         newest = context.catalogue.newest_head()
         return {
             "member": context.member,
@@ -166,7 +168,7 @@ class Verbs:
             "providers": len({a.provider for a in context.catalogue.agreements() if a.live}),
             "balance": balance,
             "forecast": _foreseen(ahead) if ahead else None,
-            "warnings": ahead.warnings() if ahead else [],
+            "warnings": [*(ahead.warnings() if ahead else []), *warnings],
             "head": newest[0] if newest else 0,
             "anchored": bool(newest and newest[3]),
             "records_waiting": waiting(context.catalogue),
@@ -210,7 +212,12 @@ class Verbs:
         toml = text(params, "toml")
         policy = Policy.parse(toml) if toml else self._policies.current()
         context = self._joined
-        return {"numbers": possible(context, await context.ledger.roster(), policy).numbers}
+        agreements = await context.ledger.agreements_of(context.member)
+        return {
+            "numbers": possible(context, await context.ledger.roster(), policy).numbers,
+            "hours": shared(policy.give, context.clock_ns() // 10**9),
+            "warnings": below_promise(policy.give, agreements, context.member),
+        }
 
 
 async def _risk(context: NodeContext, params: dict[str, Any], _report: Report) -> dict[str, Any]:

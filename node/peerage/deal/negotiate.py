@@ -107,7 +107,7 @@ def decide(
         price_per_gib_epoch=max(terms.price_per_gib_epoch, give.price_per_gib_epoch),
         egress_price_per_gib=max(terms.egress_price_per_gib, give.egress_price_per_gib),
         collateral=min(terms.collateral, collateral_for(capacity, give.collateral_per_gib)),
-        min_bandwidth_kib_s=min(terms.min_bandwidth_kib_s, give.bandwidth_kib_s),
+        min_bandwidth_kib_s=min(terms.min_bandwidth_kib_s, give.lasting_kib_s),
         min_retention_epochs=min(terms.min_retention_epochs, give.min_retention_epochs),
         end_epoch=min(terms.end_epoch, Epoch(terms.start_epoch + longest)),
     )
@@ -174,8 +174,8 @@ def _too_strict(terms: Terms, give: Give) -> Refuse | None:
     checks = (
         (clause.withheld_percent <= give.max_withheld_percent, f"at most {give.max_withheld_percent} % of the pay"),
         (
-            max(clause.min_down_kib_s, clause.min_up_kib_s) <= give.bandwidth_kib_s,
-            f"at most {give.bandwidth_kib_s} KiB/s",
+            max(clause.min_down_kib_s, clause.min_up_kib_s) <= give.lasting_kib_s,
+            f"at most {give.lasting_kib_s} KiB/s",
         ),
         (clause.max_latency_ms == 0, "no latency"),
     )

@@ -12,9 +12,11 @@ from typing import Annotated, Any
 
 import msgspec
 
+from peerage.deal.hours import Spans, parse_spans, slowest
 from peerage.deal.sizes import parse_size
 from peerage.errors import UserError
 from peerage.model import MIB, Code
+from peerage.model.calendar import zone_named
 from peerage_chain.types import GIB, Offer
 
 AGREEMENT_MIN_BYTES = MIB
@@ -27,6 +29,7 @@ Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 # \Z, not $: before a newline at the end $ would do, and the policy could not be read again.
 Jurisdiction = Annotated[str, msgspec.Meta(pattern=r"^([A-Z]{2}|EEA)\Z")]
 EntityHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+ZoneName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_+/-]{0,64}\Z")]
 CodeName = Annotated[str, msgspec.Meta(pattern=r"^(auto|[1-9][0-9]?\+[1-9][0-9]?)\Z")]
 
 
@@ -38,7 +41,7 @@ class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     its member has under agreements with others, and barter_start_bytes beside it; 0 means no such limit.
     max_withheld_percent: how much of an epoch's pay a client may withhold when what drawn members measured lies below
     the terms' bandwidth. scrub_kib_s: how fast it reads what it stores, again and again, to see whether it is sound; 0
-    for not at all.
+    for not at all. hours: how fast it serves others by the hour, in time_zone (as in Europe/Paris; "": the machine's).
     """
 
     capacity_bytes: U63 = 100 * GIB
@@ -53,6 +56,17 @@ class Give(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scrub_kib_s: U32 = 4_096
     barter_percent: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     barter_start_bytes: U63 = GIB
+    time_zone: ZoneName = ""
+    hours: Spans = ()
+
+    def __post_init__(self) -> None:
+        zone_named(self.time_zone)
+
+    @property
+    def lasting_kib_s(self) -> int:
+        """What is promised: the bandwidth that is there at any hour."""
+        lowest = slowest(self.hours)
+        return self.bandwidth_kib_s if lowest is None else min(self.bandwidth_kib_s, lowest)
 
 
 class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,7 +144,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def set(self, key: str, value: str) -> Policy:
         """A policy with one value changed, from text. Raises UserError for an unknown key or a value that does not fit.
 
-        key: as in "give.capacity_bytes". value: a number; a size as in 2TB for bytes; a comma-separated list.
+        key: as in "give.capacity_bytes". value: a number; a size as in 2TB for bytes; a comma-separated list; for hours
+        see parse_spans.
         """
         table, _, name = key.partition(".")
         if key not in KEYS:
@@ -157,7 +172,7 @@ def offer_of(policy: Policy) -> Offer:
         price_per_gib_epoch=give.price_per_gib_epoch,
         egress_price_per_gib=give.egress_price_per_gib,
         collateral_per_gib=give.collateral_per_gib,
-        bandwidth_kib_s=give.bandwidth_kib_s,
+        bandwidth_kib_s=give.lasting_kib_s,
         min_retention_epochs=give.min_retention_epochs,
         term_epochs=give.max_term_epochs,
     )
@@ -189,6 +204,8 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "take.legal_entities_deny": _entities,
     "give.max_bytes_per_member": parse_size,
     "take.code": str.strip,
+    "give.time_zone": str.strip,
+    "give.hours": parse_spans,
 }
 
 
@@ -221,7 +238,9 @@ def _reason(error: Exception) -> str:
 
 
 def _toml(value: Any) -> str:
-    # Strings are codes and hex digits (checked), so none ever needs escaping.
+    # Strings are codes, hex digits, times and zones (checked), so none ever needs escaping.
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return f'"{value}"' if isinstance(value, str) else str(value)

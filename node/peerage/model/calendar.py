@@ -6,8 +6,9 @@ import calendar
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-__all__ = ["UNITS", "LocalZone", "Period", "Span"]
+__all__ = ["UNITS", "LocalZone", "Period", "Span", "zone_named"]
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks", "M": "months", "y": "years"}
 """m is minutes and M is months, everywhere."""
@@ -121,6 +122,18 @@ class LocalZone(tzinfo):
         wall = local.replace(tzinfo=None)
         fold = int(wall.astimezone().utcoffset() != local.utcoffset())
         return wall.replace(tzinfo=self, fold=fold)
+
+
+def zone_named(name: str) -> tzinfo:
+    """As in Europe/Paris; "" is what this machine is set to. Raises ValueError."""
+    if not name:
+        return LocalZone()
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(
+            f"{name[:40]!r} is no time zone that this machine knows: write it as in Europe/Paris"
+        ) from None
 
 
 def _listed() -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from peerage.model.calendar import Period
 
-__all__ = ["WEEKDAYS", "At", "Every", "time_of_day"]
+__all__ = ["WEEKDAYS", "At", "Every", "PartOfDay", "time_of_day"]
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -54,6 +54,22 @@ class At:
         if day.weekday() not in self.weekdays:
             return None
         return int(datetime.combine(day, self.time, zone).timestamp())
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfDay:
+    """From one time of day until another, over midnight too; it belongs to the weekday on which it begins."""
+
+    start: time
+    end: time
+    weekdays: frozenset[int] = frozenset(range(7))
+
+    def covers(self, moment: datetime) -> bool:
+        """moment: local time."""
+        now, day = moment.time(), moment.weekday()
+        if self.start < self.end:
+            return day in self.weekdays and self.start <= now < self.end
+        return (now >= self.start and day in self.weekdays) or (now < self.end and (day - 1) % 7 in self.weekdays)
 
 
 def time_of_day(text: str) -> time:

@@ -29,38 +29,46 @@ async def full_speed(_size: int) -> None:
     """The pace of a body that nothing limits."""
 
 
-@dataclass(slots=True)
-class _Line:
-    """When the last piece that was let through will have had its time, seconds."""
+Rate = Callable[[], int | None]
+"""Bytes/s now, or None where there is no limit; asked for each piece."""
 
+
+def unlimited() -> None:
+    """The rate where there is no limit."""
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """free_at_s: when the last piece that was let through will have had its time, seconds."""
+
+    rate: Rate
     free_at_s: float = 0.0
 
 
 class Bucket:
-    """One direction. rate: bytes/s now, or None; asked for each piece. line: another bucket's, to share its rate."""
+    """One direction. lines: other buckets' too, to share their rates."""
 
     def __init__(
         self,
-        rate: Callable[[], int | None],
+        rate: Rate,
         now_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        line: _Line | None = None,
+        lines: tuple[_Line, ...] = (),
     ) -> None:
-        self._rate = rate
         self._now_s = now_s
         self._sleep = sleep
-        self._line = line or _Line()
+        self._lines = (*lines, _Line(rate))
         self._moving = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def beside(self) -> Bucket:
-        """Another queue of turns for the same line: who waits there holds nobody up here, and the rate covers both."""
-        return Bucket(self._rate, self._now_s, self._sleep, self._line)
+    def beside(self, rate: Rate = unlimited) -> Bucket:
+        """Another queue of turns for the same line: who waits there holds nobody up here, and the rate covers both.
+        rate: of its own besides."""
+        return Bucket(rate, self._now_s, self._sleep, self._lines)
 
     def at_once(self) -> Pace:
         """The pace of a body so small that it needs no turn."""
-        begun_at = self._rate()
-        return self._pace(begun_at) if begun_at is not None else full_speed
+        return self._pace()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Pace]:
@@ -78,25 +86,27 @@ class Bucket:
                 raise
         else:
             self._moving += 1
-        begun_at = self._rate()
         try:
-            yield self._pace(begun_at) if begun_at is not None else full_speed
+            yield self._pace()
         finally:
             self._leave()
 
-    def _pace(self, begun_at: int) -> Pace:
-        async def pace(size: int) -> None:
-            # Never slower than when it began: more bodies may be on their way than the limit of now has room for.
-            rate = max(self._rate() or begun_at, begun_at)
-            now_s = self._now_s()
-            start_s = max(now_s, self._line.free_at_s)
-            self._line.free_at_s = start_s + size / rate
-            await self._sleep(self._line.free_at_s - now_s)
+    def _pace(self) -> Pace:
+        """Of a body that begins now."""
+        begun = [(line, rate) for line in self._lines if (rate := line.rate()) is not None]
 
-        return pace
+        async def pace(size: int) -> None:
+            now_s = self._now_s()
+            for line, begun_at in begun:
+                # Never slower than when it began: more bodies may be on their way than the limit of now has room for.
+                rate = max(line.rate() or begun_at, begun_at)
+                line.free_at_s = max(now_s, line.free_at_s) + size / rate
+            await self._sleep(max(line.free_at_s for line, _ in begun) - now_s)
+
+        return pace if begun else full_speed
 
     def _has_room(self) -> bool:
-        rate = self._rate()
+        rate = min((rate for line in self._lines if (rate := line.rate()) is not None), default=None)
         return rate is None or self._moving < max(1, rate // _PER_BODY)
 
     def _leave(self) -> None:
@@ -108,19 +118,15 @@ class Bucket:
                 self._moving += 1
 
 
-def unlimited() -> None:
-    """The rate where there is no limit."""
-
-
 class Throttle:
-    """Both directions. up, down: bytes/s now, or None."""
+    """Both directions."""
 
-    def __init__(self, up: Callable[[], int | None] = unlimited, down: Callable[[], int | None] = unlimited) -> None:
+    def __init__(self, up: Rate = unlimited, down: Rate = unlimited) -> None:
         self.up = Bucket(up)
         self.down = Bucket(down)
 
-    def beside(self) -> Throttle:
-        """The same limits for what this node serves: see Bucket.beside."""
+    def beside(self, up: Rate = unlimited, down: Rate = unlimited) -> Throttle:
+        """The same limits for what this node serves, and those of its own: see Bucket.beside."""
         other = Throttle()
-        other.up, other.down = self.up.beside(), self.down.beside()
+        other.up, other.down = self.up.beside(up), self.down.beside(down)
         return other

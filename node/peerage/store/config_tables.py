@@ -10,7 +10,7 @@ import msgspec
 
 from peerage.deal.sizes import parse_size
 from peerage.model import KIB
-from peerage.model.timetable import WEEKDAYS, At, Every, time_of_day
+from peerage.model.timetable import WEEKDAYS, At, Every, PartOfDay, time_of_day
 
 __all__ = ["MIN_RATE", "Hooks", "Job", "Limit", "parse_rate", "rates_at"]
 
@@ -94,8 +94,7 @@ class Limit(
     def covers(self, moment: datetime) -> bool:
         if not self.from_:
             return True
-        start, end, now = time_of_day(self.from_), time_of_day(self.to), moment.time()
-        return start <= now < end if start < end else now >= start or now < end
+        return PartOfDay(time_of_day(self.from_), time_of_day(self.to)).covers(moment)
 
 
 def rates_at(limits: Sequence[Limit], moment: datetime) -> tuple[int | None, int | None]:
