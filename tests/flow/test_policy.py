@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.flow.network import NODE_KEY, BookLedger, ShelfPeers, network
 
 from peerage.daemon.policies import Policies
 from peerage.deal.decision import Decision
+from peerage.deal.negotiate import UNOPENED_MAX
 from peerage.deal.policy import Policy, offer_of
 from peerage.errors import TooFewProviders
 from peerage.flow.context import NodeContext
@@ -21,6 +23,7 @@ from peerage.flow.feasible import feasible
 from peerage.flow.room import Room
 from peerage.model import MemberId
 from peerage.store.home import Home
+from peerage.wire.refusals import Refusal
 from peerage_chain import typed
 from peerage_chain.types import GIB, Terms
 
@@ -177,14 +180,18 @@ async def test_attack_a_member_that_moves_to_a_refused_jurisdiction_gets_nothing
     assert 3 not in {slot.provider for slot in room.heads()}
 
 
-async def test_attack_a_client_that_floods_with_proposals_reserves_its_room_once(tmp_path: Path) -> None:
+async def test_attack_a_client_that_floods_with_proposals_piles_up_no_room(tmp_path: Path) -> None:
     wired = Wired(tmp_path)
     try:
         provider = await wired.add(Policy().set("give.capacity_bytes", "10GiB"))
         flooder, other = await wired.add(listen=False), await wired.add(listen=False)
+        signed = 0
         for salt in range(200):
-            await provider.provider.propose(flooder.info, terms_between(flooder, provider, 4 * GIB, salt=salt))
-        _, signature, _ = await provider.provider.propose(other.info, terms_between(other, provider, 6 * GIB))
+            with contextlib.suppress(Refusal):
+                terms = terms_between(flooder, provider, GIB, salt=salt)
+                signed += (await provider.provider.propose(flooder.info, terms))[1] is not None
+        assert signed == UNOPENED_MAX
+        _, signature, _ = await provider.provider.propose(other.info, terms_between(other, provider, 8 * GIB))
         assert signature is not None
     finally:
         await wired.close()

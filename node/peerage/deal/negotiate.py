@@ -19,6 +19,10 @@ from peerage_chain.types import GIB, TYPES_VERSION, ZERO32, Epoch, MemberId, Mem
 
 OPEN_WITHIN_EPOCHS = 16
 """Epochs after the proposal in which an agreement may still be opened: the provider keeps room for so long."""
+OPEN_SOON_EPOCHS = 8
+"""What a client asks for: it opens at once, and what it could not open must not stand in its own way for long."""
+UNOPENED_MAX = 2
+"""Terms that a provider has signed for one client and that may still be opened: one, and one after a crash."""
 START_AHEAD_EPOCHS = 16
 """How far ahead of now a term may begin."""
 LEAF = 1024
@@ -122,7 +126,7 @@ def room_for(
     """Bytes, in whole leaves, that may still be promised to a client; and the rule that allows no more.
 
     signed_bytes: capacity of this node's live agreements and of those it signed that may still be opened. free_bytes:
-    room on disk that no agreement has yet. signed_for_client: the former of this client alone. taken_bytes: capacity of
+    room on disk that none of these has yet. signed_for_client: of signed_bytes, this client's. taken_bytes: capacity of
     the live agreements that this node's member has as client.
     """
     rooms = {
@@ -219,7 +223,7 @@ def propose(client: MemberId, provider: MemberInfo, policy: Policy, capacity: in
         min_retention_epochs=min(take.retention_epochs, offer.min_retention_epochs),
         start_epoch=now,
         end_epoch=Epoch(now + max(1, min(take.term_epochs, offer.term_epochs))),
-        open_by=Epoch(now + OPEN_WITHIN_EPOCHS),
+        open_by=Epoch(now + OPEN_SOON_EPOCHS),
         salt=salt,
         quality_clause=Clause(bandwidth, bandwidth, 0, take.withheld_percent).pack()
         if take.withheld_percent

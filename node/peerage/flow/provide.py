@@ -34,6 +34,7 @@ from peerage.store.refusals import (
     UnknownAgreement,
     UnknownObject,
 )
+from peerage.store.reservations import Reservation
 from peerage.wire.refusals import Refusal, RefusalCode
 from peerage_chain import typed
 from peerage_chain.errors import ChainFault
@@ -68,13 +69,15 @@ _UNCOVERED = negotiate.Refuse(RefusalCode.POLICY_REFUSED, "this node cannot cove
 
 
 @dataclass(frozen=True, slots=True)
-class _Reservation:
-    """Room kept for terms, or an amendment with this number, that this node signed and that are not on chain yet."""
+class _Standing:
+    """What a decision on terms depends on. offer: on chain. balance: free, micro-credits. room: bytes for this client,
+    and the rule that allows no more. unopened: other terms signed for it that may still be opened."""
 
-    id: AgreementId
-    capacity: int
-    open_by: Epoch
-    number: int = 0
+    offer: Offer
+    balance: int
+    now: Epoch
+    room: tuple[int, str]
+    unopened: Sequence[Reservation]
 
 
 class Provider:
@@ -104,7 +107,6 @@ class Provider:
         self._cosigner = Cosigner(node_key, domain, ledger, store, self._provided, self._membership)
         self._opener = LeafOpener(store)
         self._proposing = asyncio.Lock()
-        self._reserved: dict[MemberId, _Reservation] = {}
 
     # --- the chain as it was seen -------------------------------------------------------------------------------------
 
@@ -122,19 +124,24 @@ class Provider:
         """Accept (with a signature), counter (without), or raise Refusal. See deal.negotiate.decide."""
         if (terms.client, terms.provider) != (caller.id, self._member):
             raise Refusal(RefusalCode.BAD_TERMS, "the terms are not between the caller and this node")
+        try:
+            digest = typed.terms_digest(terms, self._domain)
+        except ValueError as error:
+            raise Refusal(RefusalCode.BAD_TERMS, str(error)) from error
         async with self._proposing:  # two proposals at once must not be promised the same room
-            offer, balance, now, room = await self._standing(caller)
-            decision = negotiate.decide(terms, self._policy(), offer, room, caller, now)
-            if isinstance(decision, negotiate.Accept) and terms.collateral > balance:
+            at = await self._standing(caller, AgreementId(digest))
+            decision = negotiate.decide(terms, self._policy(), at.offer, at.room, caller, at.now)
+            if isinstance(decision, negotiate.Accept) and terms.collateral > at.balance:
                 decision = _UNCOVERED
-            self._tell(caller, decision, terms, "propose", now)
+            if not isinstance(decision, negotiate.Refuse) and len(at.unopened) >= negotiate.UNOPENED_MAX:
+                decision = _too_many(at.unopened)
+            self._tell(caller, decision, terms, "propose", at.now)
             if isinstance(decision, negotiate.Refuse):
                 raise Refusal(decision.code, decision.reason)
             if isinstance(decision, negotiate.Counter):
                 return decision.terms, None, decision.reason
-            digest = typed.terms_digest(terms, self._domain)
-            # One reservation a client: newer terms replace it, so that nobody can pile up room by only asking.
-            self._reserved[caller.id] = _Reservation(AgreementId(digest), terms.capacity, terms.open_by)
+            kept = Reservation(AgreementId(digest), 0, caller.id, terms.capacity, terms.open_by)
+            await asyncio.to_thread(self._store.reservations.keep, kept)
             return terms, typed.sign(self._node_key, digest), decision.reason
 
     async def amend(self, caller: MemberInfo, amendment: Amendment) -> tuple[Amendment, bytes | None, str]:
@@ -143,19 +150,19 @@ class Provider:
         if info.terms.client != caller.id:
             raise Refusal(RefusalCode.NO_SUCH_AGREEMENT, "no such agreement of yours with this node")
         async with self._proposing:
-            offer, balance, now, room = await self._standing(caller)
-            decision = amend.decide(amendment, info, self._policy().give, offer, room, caller, now)
-            if isinstance(decision, negotiate.Accept) and amendment.collateral - info.collateral > balance:
+            at = await self._standing(caller, info.id, amendment.number)
+            decision = amend.decide(amendment, info, self._policy().give, at.offer, at.room, caller, at.now)
+            if isinstance(decision, negotiate.Accept) and amendment.collateral - info.collateral > at.balance:
                 decision = _UNCOVERED
-            self._tell(caller, decision, amendment, "amend", now)
+            self._tell(caller, decision, amendment, "amend", at.now)
             if isinstance(decision, negotiate.Refuse):
                 raise Refusal(decision.code, decision.reason)
             if isinstance(decision, negotiate.Counter):
                 return decision.terms, None, decision.reason
             digest = typed.amendment_digest(amendment, self._domain)
             if added := amendment.capacity - info.terms.capacity:
-                kept = _Reservation(info.id, added, amendment.expires, amendment.number)
-                self._reserved[caller.id] = kept
+                kept = Reservation(info.id, amendment.number, caller.id, added, amendment.expires)
+                await asyncio.to_thread(self._store.reservations.keep, kept)
             return amendment, typed.sign(self._node_key, digest), decision.reason
 
     def _tell(
@@ -174,8 +181,8 @@ class Provider:
             Decision("provider", caller.id, action, ok, decision.rule, decision.reason, now, terms.capacity, price)
         )
 
-    async def _standing(self, caller: MemberInfo) -> tuple[Offer, int, Epoch, tuple[int, str]]:
-        """This node's offer on chain, its member's free balance, the epoch, and the room that it has for a client."""
+    async def _standing(self, caller: MemberInfo, asked: AgreementId, number: int = 0) -> _Standing:
+        """asked, number: what is being decided on; room kept for it before is free for it."""
         own = self._membership.member(self._member)
         if own is None:
             raise Refusal(RefusalCode.POLICY_REFUSED, "this node's member is not on chain")
@@ -187,22 +194,29 @@ class Provider:
         except ChainFault as error:
             raise Refusal(RefusalCode.CHAIN_UNAVAILABLE, "this node cannot reach the chain now") from error
         now = (await self._provided.time()).epoch
-        recorded = {info.id: info.amendments for info in infos}
-        self._reserved = {
-            client: kept
-            for client, kept in self._reserved.items()
-            if kept.open_by >= now and recorded.get(kept.id, -1) < kept.number
-        }
-        others = sum(kept.capacity for client, kept in self._reserved.items() if client != caller.id)
+        kept = await asyncio.to_thread(self._reserved, infos, now)
+        others = [r for r in kept if (r.agreement, r.number) != (asked, number)]
+        theirs = [r for r in others if r.client == caller.id]
+        needed, reserved = self._provided.room_needed, sum(r.capacity for r in others)
+        live_theirs = [a for a in infos if a.terms.client == caller.id]
         room = negotiate.room_for(
             give,
             own.offer,
-            signed_bytes=self._provided.room_needed(infos) + others,
-            free_bytes=await asyncio.to_thread(self._store.room_bytes) - others,
-            signed_for_client=self._provided.room_needed([a for a in infos if a.terms.client == caller.id]),
-            taken_bytes=self._provided.room_needed([a for a in both if a.terms.client == self._member]),
+            signed_bytes=needed(infos) + reserved,
+            free_bytes=await asyncio.to_thread(self._store.room_bytes) - reserved,
+            signed_for_client=needed(live_theirs) + sum(r.capacity for r in theirs),
+            taken_bytes=needed([a for a in both if a.terms.client == self._member]),
         )
-        return own.offer, balance, now, room
+        return _Standing(own.offer, balance, now, room, [r for r in theirs if r.number == 0])
+
+    def _reserved(self, infos: Sequence[AgreementInfo], now: Epoch) -> list[Reservation]:
+        """Room kept for what may still be recorded; the rest is let go."""
+        recorded = {info.id: info.amendments for info in infos}
+        kept = self._store.reservations.all()
+        over = [r for r in kept if r.open_by < now or recorded.get(r.agreement, -1) >= r.number]
+        if over:
+            self._store.reservations.drop(over)
+        return [r for r in kept if r not in over]
 
     async def refresh(self) -> list[AgreementInfo]:
         """Once an epoch: take in what the chain recorded, and drop what nothing binds this node to keep.
@@ -358,6 +372,12 @@ def refusing() -> Iterator[None]:
         raise Refusal(RefusalCode.DISK_FULL, "the disk is full") from error
     except LocalFault as error:
         raise Refusal(RefusalCode.INTERNAL, "this node cannot store or read now; its owner can see why") from error
+
+
+def _too_many(unopened: Sequence[Reservation]) -> negotiate.Refuse:
+    until = min(kept.open_by for kept in unopened) + 1
+    reason = f"{len(unopened)} terms signed for you are not open yet: open them, or wait until epoch {until}"
+    return negotiate.Refuse(RefusalCode.OVER_CAPACITY, reason, "unopened terms")
 
 
 def _may_write(caller: MemberInfo) -> None:

@@ -22,7 +22,13 @@ from peerage.store.refusals import DiskFull
 __all__ = ["Health", "NewObject", "ObjectIndex", "ObjectRow"]
 
 _ROOT = 32
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+_RESERVATIONS = """
+CREATE TABLE reservations (
+  agreement BLOB NOT NULL, number INTEGER NOT NULL, client INTEGER NOT NULL,
+  capacity INTEGER NOT NULL, open_by INTEGER NOT NULL, PRIMARY KEY (agreement, number)
+) WITHOUT ROWID
+"""
 SCHEMA = """
 CREATE TABLE agreements (
   id BLOB PRIMARY KEY, owner INTEGER NOT NULL, capacity INTEGER NOT NULL
@@ -61,6 +67,7 @@ CREATE VIEW signed_revisions AS
   SELECT agreement, sequence, digest, previous, root, leaves, expires, revision, client_signature, provider_signature,
     object_count, recorded, id FROM revisions;
 """
+SCHEMA += _RESERVATIONS
 _UPGRADES = {
     1: """
 ALTER TABLE objects ADD COLUMN removed INTEGER;
@@ -69,6 +76,7 @@ ALTER TABLE revisions ADD COLUMN removed BLOB NOT NULL DEFAULT x''
 """,
     # Version 2 wrote the roots of removed objects as text, which cannot be read back when it is no UTF-8.
     2: "UPDATE objects SET root = CAST(root AS BLOB) WHERE typeof(root) = 'text'",
+    3: _RESERVATIONS,
 }
 """What takes each version to the next."""
 

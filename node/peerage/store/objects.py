@@ -28,6 +28,7 @@ from peerage.store.object_files import ObjectFiles, ObjectReader
 from peerage.store.object_index import Health, NewObject, ObjectIndex
 from peerage.store.reconcile import Reconciliation, reconcile
 from peerage.store.refusals import BadObject, DiskFull, OverCapacity, RevisionConflict, UnknownAgreement, UnknownObject
+from peerage.store.reservations import Reservations
 from peerage.store.revisions import RevisionBook, SignedRevision
 from peerage.store.upload import Upload
 
@@ -49,7 +50,7 @@ class Usage:
 
 
 class ObjectStore:
-    """See the module. One process at a time, which the home's lock ensures. `revisions`: see RevisionBook."""
+    """See the module. One process at a time, which the home's lock ensures. See RevisionBook, Reservations."""
 
     def __init__(
         self, directory: Path, index: Path, reserve_bytes: int, write: Callable[[int, Buffer], int] = os.write
@@ -60,9 +61,13 @@ class ObjectStore:
         self._reserve_bytes = reserve_bytes
         self._write = write
         self._lock = Lock()
+        self._moving = Lock()
+        """Held from a file's or a row's change to the other's: an object that is stored again while it is dropped must
+        not end as a row without its file."""
         self._uploads: set[Upload] = set()
         self._commits: GroupCommit[tuple[Upload, NewObject]] = GroupCommit(self._commit_batch)
         self.revisions = RevisionBook(self._index)
+        self.reservations = Reservations(self._index)
         self.reconciliation = reconcile(self._files, self._index)
         self._used: dict[AgreementId, int] = dict(
             self._index.all("SELECT agreement, sum(size) FROM objects WHERE removed IS NULL GROUP BY agreement")
@@ -157,6 +162,10 @@ class ObjectStore:
         raise OverCapacity(f"{size} bytes are more than the {max(0, left)} left of the agreement's {row[0]}")
 
     def _commit_batch(self, batch: Sequence[tuple[Upload, NewObject]]) -> list[Exception | None]:
+        with self._moving:
+            return self._place(batch)
+
+    def _place(self, batch: Sequence[tuple[Upload, NewObject]]) -> list[Exception | None]:
         rows = [row for _, row in batch]
         try:
             results: list[Exception | None] = list(
@@ -297,17 +306,17 @@ class ObjectStore:
 
     def drop_unrecorded(self, older_than_ns: int) -> list[tuple[AgreementId, ShardRoot]]:
         """Delete objects stored before that time (Unix, ns) that no revision, pending or recorded, lists."""
-        with self._index.transaction() as db:
-            listed = self.revisions.pending_roots(db)
-            old = db.execute(
-                "SELECT agreement, root, size FROM objects WHERE position IS NULL AND stored_ns < ?", (older_than_ns,)
-            ).fetchall()
-            dropped = [row for row in old if row[:2] not in listed]
-            db.executemany("DELETE FROM objects WHERE agreement = ? AND root = ?", [row[:2] for row in dropped])
-        for agreement, root, size in dropped:
-            with self._lock:
-                self._used[agreement] = self._used.get(agreement, 0) - size
-            self._files.remove(agreement, root)
+        with self._moving:
+            with self._index.transaction() as db:
+                listed = self.revisions.pending_roots(db)
+                old = db.execute(
+                    "SELECT agreement, root, size FROM objects WHERE position IS NULL AND stored_ns < ?",
+                    (older_than_ns,),
+                ).fetchall()
+                dropped = [row for row in old if row[:2] not in listed]
+                db.executemany("DELETE FROM objects WHERE agreement = ? AND root = ?", [row[:2] for row in dropped])
+            for agreement, root, size in dropped:
+                self._dropped(agreement, root, size)
         return [row[:2] for row in dropped]
 
     def drop_unlisted(self, owner: MemberId, agreement: AgreementId, root: ShardRoot) -> None:
@@ -317,17 +326,26 @@ class ObjectStore:
         """
         if self._index.one("SELECT 1 FROM agreements WHERE id = ? AND owner = ?", agreement, owner) is None:
             raise UnknownAgreement("no such agreement of yours here")
-        with self._index.transaction() as db:
-            row = db.execute(
-                "SELECT position, size FROM objects WHERE agreement = ? AND root = ?", (agreement, root)
-            ).fetchone()
-            if row is None:
-                raise UnknownObject(f"no object {root.hex()[:16]} under this agreement")
-            if row[0] is not None or (agreement, root) in self.revisions.pending_roots(db):
-                raise RevisionConflict(f"object {root.hex()[:16]} is listed by a revision: remove it by another one")
-            db.execute("DELETE FROM objects WHERE agreement = ? AND root = ?", (agreement, root))
+        with self._moving:
+            with self._index.transaction() as db:
+                row = db.execute(
+                    "SELECT position, size FROM objects WHERE agreement = ? AND root = ?", (agreement, root)
+                ).fetchone()
+                if row is None:
+                    raise UnknownObject(f"no object {root.hex()[:16]} under this agreement")
+                if row[0] is not None or (agreement, root) in self.revisions.pending_roots(db):
+                    raise RevisionConflict(f"object {root.hex()[:16]} is listed by a revision: remove it by one")
+                db.execute("DELETE FROM objects WHERE agreement = ? AND root = ?", (agreement, root))
+            self._dropped(agreement, root, row[1])
+
+    def _dropped(self, agreement: AgreementId, root: ShardRoot, size: int) -> None:
+        """Its row is gone. What is on its way in again under its name keeps the room that it had: it adds to the use
+        now."""
         with self._lock:
-            self._used[agreement] = self._used.get(agreement, 0) - row[1]
+            self._used[agreement] = self._used.get(agreement, 0) - size
+            for upload in self._uploads:
+                if (upload.agreement, upload.root) == (agreement, root):
+                    upload.extra = upload.size
         self._files.remove(agreement, root)
 
     # Damage
