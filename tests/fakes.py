@@ -155,6 +155,10 @@ class FakeLedger:
         self._call("agreements_of")
         return [a for a in self.infos.values() if member in (a.terms.client, a.terms.provider)]
 
+    async def promised(self, provider: MemberId) -> int:
+        self._call("promised")
+        return sum(a.terms.capacity for a in self.infos.values() if a.terms.provider == provider and a.is_live)
+
     async def challenge(self, id: AgreementId, epoch: Epoch) -> Challenge:
         self._call("challenge")
         return self.challenges.get((id, epoch), Challenge(id, epoch, False, ZERO32, 0, ZERO32, 0, ()))

@@ -222,3 +222,5 @@ def test_the_ranking_goes_by_quality_then_price_then_room() -> None:
     assert [p.member.id for p in ranking.suited] == [5, 4, 7, 3, 6, 11]
     assert [id for id, _ in ranking.refused] == [8, 9, 10]
     assert [verdict.rule for _, verdict in ranking.refused] == ["status", "its offer", "reach"]
+    assert ranking.standing(MemberId(4)) == "number 2 of 6 that suit: quality 100%, price 1000, 90.0 of 100.0 GiB left"
+    assert "quality unknown" in ranking.standing(MemberId(11))

@@ -96,6 +96,10 @@ class BookLedger:
         self._reach()
         return [a for a in self.agreements.values() if member in (a.terms.client, a.terms.provider)]
 
+    async def promised(self, provider: MemberId) -> int:
+        self._reach()
+        return sum(a.terms.capacity for a in self.agreements.values() if a.terms.provider == provider and a.is_live)
+
     async def challenge(self, id: AgreementId, epoch: Epoch) -> Challenge:
         self._reach()
         info = self.agreements[id]

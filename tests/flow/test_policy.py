@@ -21,11 +21,11 @@ from peerage.errors import TooFewProviders
 from peerage.flow.context import NodeContext
 from peerage.flow.feasible import feasible
 from peerage.flow.room import Room
-from peerage.model import MemberId
+from peerage.model import AgreementId, Epoch, MemberId
 from peerage.store.home import Home
 from peerage.wire.refusals import Refusal
 from peerage_chain import typed
-from peerage_chain.types import GIB, Terms
+from peerage_chain.types import GIB, AgreementInfo, AgreementState, Deal, Terms
 
 Net = tuple[NodeContext, BookLedger, ShelfPeers, list[Decision]]
 
@@ -55,6 +55,31 @@ async def test_agreements_are_made_only_with_whom_the_policy_allows(net: Net) ->
     (refused,) = [d for d in told if not d.ok]
     assert (refused.member, refused.rule) == (3, "take.jurisdictions_allow")
     assert sorted(d.member for d in told if d.action == "open") == [2, 4, 5, 6, 7]
+
+
+def fill(ledger: BookLedger, member: int, capacity: int) -> None:
+    """Somebody else's agreement with this member."""
+    id = AgreementId(bytes([member]) * 32)
+    deal = Deal(MemberId(99), MemberId(member), capacity, 1, 0, 0, 0, Epoch(1), Epoch(1000))
+    ledger.agreements[id] = AgreementInfo(
+        id, deal, AgreementState.ACTIVE, 0, bytes(32), bytes(32), 0, Epoch(1), Epoch(1), 0, 0, 0
+    )
+
+
+async def test_who_has_the_most_left_of_its_offer_is_asked_first_and_who_has_none_not_at_all(net: Net) -> None:
+    context, ledger, _, told = net
+    offered = ledger.members[1].offer.capacity
+    for member, left in ((2, 0), (3, offered // 2), (4, offered // 4), (5, offered // 8), (6, offered // 16)):
+        fill(ledger, member, offered - left)
+    one_copy = Policy().set("take.code", "1+1")
+    assert await opened(replace(context, policy=lambda: one_copy)) == {7, 3, 4, 5}
+    (refused,) = [d for d in told if not d.ok]
+    assert (refused.member, refused.rule) == (2, "its offer")
+    assert "bytes left 0 is below" in refused.reason
+    why = {d.member: d.reason for d in told if d.action == "open"}
+    gib = offered / GIB
+    assert "number 1 of 5 that suit: quality unknown" in why[MemberId(7)]
+    assert f"{gib / 2:.1f} of {gib:.1f} GiB left" in why[MemberId(3)]
 
 
 async def test_a_policy_that_cannot_be_met_is_refused_with_the_numbers(net: Net) -> None:

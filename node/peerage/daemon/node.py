@@ -28,6 +28,7 @@ from peerage.deal.decision import Decision
 from peerage.deal.policy import offer_of
 from peerage.errors import LocalFault, PeerageError, UserError
 from peerage.flow.context import NodeContext
+from peerage.flow.offers import refresh_promised
 from peerage.flow.probe import Prober
 from peerage.flow.prove import answer_demands, beat, prove
 from peerage.flow.provide import Provider
@@ -328,6 +329,7 @@ class Node:
     async def _rank(self, context: NodeContext, measures: Measures, peers: PeerClient) -> None:
         measures.saw(peers.take_moved())
         await refresh_quality(context, measures)
+        await refresh_promised(context, self._joining.roster)
 
     async def _compare(self, chain: Chain, now: ChainTime) -> None:
         """Say so when the endpoints do not show the same chain: each alone could make us believe anything."""

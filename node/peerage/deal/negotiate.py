@@ -279,6 +279,16 @@ class Ranking:
     suited: tuple[Prospect, ...]
     refused: tuple[tuple[MemberId, Verdict], ...]
 
+    def standing(self, member: MemberId) -> str:
+        """Where a suited member stands, and by which figures. Raises StopIteration for another one."""
+        place, found = next((n, p) for n, p in enumerate(self.suited, 1) if p.member.id == member)
+        quality = "unknown" if found.quality is None else f"{found.quality:.0%}"
+        offer = found.member.offer
+        return (
+            f"number {place} of {len(self.suited)} that suit: quality {quality}, price {offer.price_per_gib_epoch},"
+            f" {found.free_bytes / GIB:.1f} of {offer.capacity / GIB:.1f} GiB left"
+        )
+
     def numbers(self) -> str:
         """How many members the policy allows, and how many each rule leaves out: for whoever must change it."""
         left_out = Counts(verdict.rule for _, verdict in self.refused)

@@ -10,7 +10,7 @@ from peerage.deal.decision import Decision
 from peerage.deal.policy import Policy
 from peerage.errors import PeerError, PeerFault, PeerRefused
 from peerage.flow.context import NodeContext, Report, note
-from peerage.flow.quality import known_quality
+from peerage.flow.offers import prospect
 from peerage.model import AgreementId, Epoch, MemberId
 from peerage_chain import typed
 from peerage_chain.types import MemberInfo, Terms
@@ -23,8 +23,10 @@ class Opened:
     capacity: int
 
 
-async def agree(context: NodeContext, provider: MemberInfo, capacity: int, report: Report) -> Opened:
-    """Open an agreement of about `capacity` bytes with one provider.
+async def agree(
+    context: NodeContext, provider: MemberInfo, capacity: int, report: Report, standing: str = ""
+) -> Opened:
+    """Open an agreement of about `capacity` bytes with one provider. standing: why it and nobody else was asked.
 
     The provider may counter once, within our policy. Raises PeerRefused when either policy says no, other PeerErrors
     when the provider cannot be reached or breaks the protocol, and what the ledger raises when the chain refuses.
@@ -40,7 +42,7 @@ async def agree(context: NodeContext, provider: MemberInfo, capacity: int, repor
         decided("ask", False, suited.rule, suited.reason)
         raise PeerRefused(f"our policy refuses it: {suited.reason}", provider.id, "policy_refused")
     try:
-        return await _negotiate(context, provider, policy, capacity, time.epoch, report, decided)
+        return await _negotiate(context, provider, policy, capacity, time.epoch, report, decided, standing)
     except PeerError as error:
         if not isinstance(error, _Declined):
             decided("ask", False, "its answer", str(error))
@@ -59,6 +61,7 @@ async def _negotiate(
     now: Epoch,
     report: Report,
     decided: Callable[[str, bool, str, str, Terms], None],
+    standing: str,
 ) -> Opened:
     proposal = negotiate.propose(context.member, provider, policy, capacity, now, context.entropy(32))
     terms, signature = await context.peers.propose(provider.id, proposal)
@@ -74,14 +77,9 @@ async def _negotiate(
     own = typed.sign(context.node_key, typed.terms_digest(terms, context.domain))
     id = await context.ledger.open_agreement(terms, own, signature)
     context.catalogue.set_agreement(id, terms.provider, terms.capacity, terms.end_epoch, True, 0, bytes(32))
-    decided("open", True, "", "within both policies", terms)
+    decided("open", True, "", "; ".join(filter(None, ("within both policies", standing))), terms)
     note(report, _opened(terms))
     return Opened(id, terms.provider, terms.capacity)
-
-
-def prospect(context: NodeContext, member: MemberInfo) -> negotiate.Prospect:
-    """A member as a possible provider, with what was measured of it."""
-    return negotiate.Prospect(member, member.offer.capacity, known_quality(context.catalogue, member.id))
 
 
 def _opened(terms: Terms) -> str:

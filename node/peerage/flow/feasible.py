@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from peerage.deal.negotiate import permits, rank
 from peerage.deal.policy import Policy
 from peerage.errors import TooFewProviders
-from peerage.flow.agree import prospect
 from peerage.flow.context import NodeContext
+from peerage.flow.offers import prospect
 from peerage.model import MIB, Code
 from peerage.place import code_for
 from peerage_chain.types import MemberInfo

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from peerage.deal.decision import Decision
 from peerage.deal.negotiate import Ranking, permits, rank
 from peerage.errors import PeerError, TooFewProviders
-from peerage.flow.agree import agree, prospect
+from peerage.flow.agree import agree
 from peerage.flow.context import NodeContext, Report, warn
 from peerage.flow.feasible import MIN_CAPACITY, possible
 from peerage.flow.losses import ends_soon
+from peerage.flow.offers import prospect, refresh_promised
 from peerage.flow.quality import quality_of
 from peerage.model import MIB, AgreementId, Code, Epoch, MemberId, PackId
 from peerage.place import Candidate, commit_threshold, place, smaller_code
@@ -139,6 +140,8 @@ class Room:
         left_out = usable | self._avoid | self._doubted | set(without)
         share = self._expected * 5 // 4 // max(1, needed)
         capacity = max(MIN_CAPACITY, share + HEAD_RESERVE + shard_length)
+        with contextlib.suppress(ChainUnavailable):  # then as it was at the last look
+            await refresh_promised(self._context, self._members.values())
         ranking = rank(
             (prospect(self._context, info) for m, info in self._members.items() if m not in left_out),
             policy,
@@ -152,7 +155,8 @@ class Room:
             asked = short + SPARES if wanted is None else short
             batch, queue = queue[:asked], queue[asked:]
             results = await asyncio.gather(
-                *(agree(self._context, info, capacity, self._report) for info in batch), return_exceptions=True
+                *(agree(self._context, m, capacity, self._report, ranking.standing(m.id)) for m in batch),
+                return_exceptions=True,
             )
             for info, result in zip(batch, results, strict=True):
                 if isinstance(result, ChainUnavailable):
