@@ -72,6 +72,7 @@ class BookLedger:
     void: set[int] = field(default_factory=set)
     removals: dict[AgreementId, Removal] = field(default_factory=dict)
     losses: dict[AgreementId, Loss] = field(default_factory=dict)
+    asked: tuple[int, ...] = (0,)
 
     def _reach(self) -> None:
         if self.away:
@@ -104,7 +105,7 @@ class BookLedger:
         self._reach()
         info = self.agreements[id]
         due = (id, epoch) in self.due
-        return Challenge(id, epoch, due, bytes(32), info.sequence, info.root, info.leaves, (0,) if due else ())
+        return Challenge(id, epoch, due, bytes(32), info.sequence, info.root, info.leaves, self.asked if due else ())
 
     async def make_demand(self, id: AgreementId, indices: Sequence[int]) -> None:
         self._reach()
@@ -192,7 +193,7 @@ class Shelf:
     """What one provider keeps: order is what was co-signed, loose is not yet.
 
     down: answers nobody. full: takes nothing more. filled: nor under these agreements. rotten: its bytes are damaged.
-    fail_after: goes down after so many.
+    lost: objects that it has not got any more. fail_after: goes down after so many.
     away: does not answer so many times. unknown: so many times refuses a node key that it has not heard of yet.
     """
 
@@ -200,6 +201,7 @@ class Shelf:
     order: dict[AgreementId, list[ShardRoot]] = field(default_factory=dict)
     loose: dict[AgreementId, dict[ShardRoot, None]] = field(default_factory=dict)
     heads: list[tuple[int, ShardRoot, int]] = field(default_factory=list)
+    lost: set[ShardRoot] = field(default_factory=set)
     down: bool = False
     full: bool = False
     filled: set[AgreementId] = field(default_factory=set)
@@ -255,6 +257,7 @@ class ShelfPeers:
         assert tree.root == root
         assert len(raw) % LEAF_SIZE == 0
         shelf.objects[root] = raw
+        shelf.lost.discard(root)
         if root not in shelf.order.setdefault(agreement, []):  # shards of nothing but padding are all alike
             shelf.loose.setdefault(agreement, {})[root] = None
         if kind is ObjectKind.HEAD:
@@ -285,7 +288,7 @@ class ShelfPeers:
 
     async def get_object(self, id: MemberId, root: ShardRoot, offset: int = 0, length: int | None = None) -> bytes:
         shelf = self._shelf(id)
-        if root not in shelf.objects:
+        if root not in shelf.objects or root in shelf.lost:
             raise PeerRefused("no such object", id, "no_such_object")
         data = shelf.objects[root][offset : None if length is None else offset + length]
         self.bytes_read += len(data)

@@ -203,7 +203,7 @@ async def test_killed_anywhere_nothing_is_lost_and_the_next_prune_finishes(tmp_p
         await comes_back(context, second.snapshot_id, source, tmp_path / "out")
         assert context.catalogue.removals() == []
         for agreement in context.catalogue.agreements():
-            heads = [head_root(body) for body in context.catalogue.heads()]
+            heads = [head_root(body) for _, body in context.catalogue.heads()]
             assert garbage_of(context, agreement.id, heads) == []
         # What was put and never co-signed is dropped by its provider after a week.
         signed = [len(s.objects[r]) for s in peers.shelves.values() for o in s.order.values() for r in o if any(r)]

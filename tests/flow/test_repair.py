@@ -41,7 +41,7 @@ async def test_a_member_that_leaves_is_copied_from_while_it_serves(tmp_path: Pat
         assert held
         ledger.members = [replace(m, status=MemberStatus.LEAVING) if m.id == VICTIM else m for m in ledger.members]
         await watch(context)
-        assert await repair(context, silent) == held
+        assert sum([await repair(context, silent) for _ in range(3)]) == held
         assert shards_at(context, VICTIM) == 0
         health = health_of(context.catalogue)
         assert health.whole == health.total
@@ -67,7 +67,7 @@ async def test_what_a_leaving_member_no_longer_serves_is_rebuilt(tmp_path: Path)
 
 async def test_reported_leaves_cost_their_own_shards_alone(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "source")
-    with network(tmp_path) as (context, ledger, _):
+    with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
         member = max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
         id, held = agreement_with(ledger, member), shards_at(context, member)
@@ -79,12 +79,60 @@ async def test_reported_leaves_cost_their_own_shards_alone(tmp_path: Path) -> No
                 break
             first += item.leaves
         ledger.losses[id] = Loss(first, 1, Epoch(12), Epoch(40), restored=False)
+        lost = next(o.root for o in context.catalogue.objects(id) if o.kind is ObjectKind.SHARD)
+        peers.shelves[member].lost = {lost}
         assert await repair(context, silent) == 1
-        assert shards_at(context, member) == held - 1
+        assert shards_at(context, member) == held, "it went back to where the agreement lists it"
+        assert not peers.shelves[member].lost
         health = health_of(context.catalogue)
         assert (health.whole, health.repaired_shards) == (health.total, 1)
         assert health.repair_bytes == health.repair_bytes_least
         assert await repair(context, silent) == 0, "the report still stands, and nothing more is lost"
+
+
+async def test_a_reported_shard_that_is_not_taken_back_goes_elsewhere(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        await watch(context)
+        id, held = agreement_with(ledger, VICTIM), shards_at(context, VICTIM)
+        ledger.losses[id] = Loss(0, 1_000_000, Epoch(12), Epoch(40), restored=False)
+        peers.shelves[VICTIM].full = True
+        assert await repair(context, silent) == held
+        assert shards_at(context, VICTIM) == 0
+        health = health_of(context.catalogue)
+        assert health.whole == health.total
+
+
+async def test_a_reported_head_is_put_back(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        await watch(context)
+        id, shelf = agreement_with(ledger, VICTIM), peers.shelves[VICTIM]
+        shelf.lost = {shelf.heads[0][1]}
+        ledger.losses[id] = Loss(0, 1_000_000, Epoch(12), Epoch(40), restored=False)
+        await repair(context, silent)
+        assert not shelf.lost
+
+
+async def test_what_a_missed_proof_was_asked_for_is_read(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        member = max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
+        id = agreement_with(ledger, member)
+        start, lost = 0, None
+        for item in context.catalogue.objects(id):
+            if item.kind is ObjectKind.SHARD and item.root in context.catalogue.roots_of_stripes(id):
+                lost = item.root
+                break
+            start += item.leaves
+        assert lost is not None
+        peers.shelves[member].lost = {lost}
+        ledger.epoch, ledger.due, ledger.asked = 13, {(id, 12)}, (start,)
+        await watch(context)
+        assert await repair(context, silent) == 1, "at once, though the agreement has many shards"
 
 
 async def test_a_restored_loss_moves_nothing(tmp_path: Path) -> None:
@@ -139,8 +187,9 @@ async def test_the_policy_says_how_many_missed_proofs_are_a_loss(tmp_path: Path)
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
-        id = agreement_with(ledger, VICTIM)
-        peers.shelves[VICTIM].down = True
+        victim = max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
+        id = agreement_with(ledger, victim)
+        peers.shelves[victim].down = True
         policy = context.policy().set("take.repair_after_epochs", "5")
         patient = replace(context, policy=lambda: policy)
         ledger.epoch, ledger.due = 16, {(id, e) for e in (12, 13, 14, 15)}
@@ -149,4 +198,4 @@ async def test_the_policy_says_how_many_missed_proofs_are_a_loss(tmp_path: Path)
         ledger.epoch, ledger.due = 17, ledger.due | {(id, 16)}
         await watch(patient)
         assert await repair(patient, silent) > 0
-        assert shards_at(context, VICTIM) == 0
+        assert shards_at(context, victim) == 0

@@ -81,6 +81,8 @@ def test_neighbours_are_reported_together() -> None:
     assert first_run(OBJECTS, {ROOTS[1], ROOTS[2], ROOTS[4]}) == (10, 15), "what is removed lies between them"
     assert first_run(OBJECTS, {ROOTS[4]}) == (35, 1)
     assert first_run(OBJECTS, {ROOTS[5]}) is None
+    assert first_run(OBJECTS, {ROOTS[0], ROOTS[3]}, after=10) == (25, 10)
+    assert first_run(OBJECTS, {ROOTS[0]}, after=10) is None
 
 
 @dataclass
@@ -124,6 +126,14 @@ async def test_damage_is_reported_once_and_so_is_its_end() -> None:
     assert ledger.sent[-1] == ("loss", (35, 1))
     store.roots = set()
     assert await told(LossLedger([agreement(1)]), store) == 0
+
+
+async def test_each_of_two_damaged_places_has_its_turn() -> None:
+    ledger, store = LossLedger([agreement(1)]), Damaged({ROOTS[1], ROOTS[3]})
+    for epoch, expected in ((20, (10, 10)), (40, (25, 10)), (60, (10, 10))):
+        assert await told(ledger, store, epoch) == 1
+        assert ledger.sent[-1] == ("loss", expected), "nobody restored anything: the other one next"
+        ledger.loss = Loss(*expected, Epoch(epoch + 2), Epoch(epoch + 18), restored=False)
 
 
 class Hollow:

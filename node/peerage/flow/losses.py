@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from peerage.deal.amend import moving_window
-from peerage.errors import PeerError
+from peerage.errors import PeerError, PeerRefused
 from peerage.flow.context import NodeContext, Report, note, warn
-from peerage.model import LEAF_SIZE, AgreementId, MemberId, ObjectKind
+from peerage.model import LEAF_SIZE, AgreementId, Epoch, MemberId, ObjectKind, ShardRoot
 from peerage.shard.tree import object_tree
 from peerage.store.rows import LocalAgreement, StoredObject
 from peerage_chain.types import MemberInfo, MemberStatus
 
 SPOT_EVERY_S = 60
 """At least so long between two shards that are read to see whether they are still sound: of all, one at random."""
+_LOST_CODES = ("damaged", "no_such_object")
+"""By these a provider says itself that it has not got what it signed for."""
 _MANY = 0.5
 """From this share of damaged shards on, nothing under the agreement is counted on."""
 
@@ -27,11 +29,13 @@ _MANY = 0.5
 @dataclass
 class Losses:
     """Agreements, each with the reason. over: nothing under them is counted on. leaving: their provider still serves,
-    but not for long. doubtful: members that lost single shards; they get nothing in this repair."""
+    but not for long. doubtful: members that lost single shards; they get no others in this repair. reported: objects
+    that their provider itself reported lost, with the agreement that lists them."""
 
     over: dict[AgreementId, str] = field(default_factory=dict)
     leaving: dict[AgreementId, str] = field(default_factory=dict)
     doubtful: set[MemberId] = field(default_factory=set)
+    reported: dict[ShardRoot, LocalAgreement] = field(default_factory=dict)
 
 
 async def find_losses(context: NodeContext, report: Report) -> Losses:
@@ -66,7 +70,7 @@ async def find_losses(context: NodeContext, report: Report) -> Losses:
         elif len(checks) >= patience and not any(c.proven for c in checks):
             losses.over[id] = f"member {provider} missed {patience} proofs in a row"
         else:
-            found = await _spot_check(context, agreement)
+            found = await _read_unproven(context, agreement, Epoch(checks[0].epoch))
             if found == "damaged":
                 await _look_closely(context, agreement, losses, report)
             else:
@@ -94,6 +98,7 @@ async def _reported(context: NodeContext, agreement: LocalAgreement, losses: Los
         _, leaves = item.under(agreement.sequence)
         if start < loss.start + loss.leaves and loss.start < start + leaves:
             lost += context.catalogue.mark_lost(agreement.id, item.root)
+            losses.reported[item.root] = agreement
         start += leaves
     context.catalogue.set_counter(known, loss.since)
     if lost:
@@ -126,6 +131,24 @@ async def _look_closely(context: NodeContext, agreement: LocalAgreement, losses:
     warn(report, f"member {agreement.provider} serves damaged bytes for {lost} of {len(shards)} shards: they are lost")
 
 
+async def _read_unproven(context: NodeContext, agreement: LocalAgreement, epoch: Epoch) -> str:
+    """Read what a missed proof was asked to show, and a random shard: the worst of 'good', 'away' and 'damaged'."""
+    challenge = await context.ledger.challenge(agreement.id, epoch)
+    wanted = context.catalogue.roots_of_stripes(agreement.id)
+    start, asked = 0, []
+    for item in context.catalogue.objects(agreement.id):
+        if item.sequence is None or item.sequence > challenge.sequence:
+            continue
+        root, leaves = item.under(challenge.sequence)
+        if root in wanted and any(start <= index < start + leaves for index in challenge.indices):
+            asked.append(item)
+        start += leaves
+    for item in asked:
+        if (found := await _state(context, agreement, item)) != "good":
+            return found
+    return await _spot_check(context, agreement)
+
+
 async def _spot_check(context: NodeContext, agreement: LocalAgreement) -> str:
     """Read one random shard in full and check its root: 'good', 'damaged' or 'away'."""
     shards = _shards(context, agreement)
@@ -137,6 +160,8 @@ async def _spot_check(context: NodeContext, agreement: LocalAgreement) -> str:
 async def _state(context: NodeContext, agreement: LocalAgreement, item: StoredObject) -> str:
     try:
         data = await context.peers.get_object(agreement.provider, item.root)
+    except PeerRefused as error:
+        return "damaged" if error.code in _LOST_CODES else "away"
     except PeerError:
         return "away"
     if len(data) != item.leaves * LEAF_SIZE:

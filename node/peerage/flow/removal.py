@@ -43,7 +43,7 @@ async def announce_removals(context: NodeContext, report: Report) -> Announced:
         newest = catalogue.newest_head()
         if newest is None or not newest[3]:
             return Announced()
-        heads = [head_root(body) for body in catalogue.heads()]
+        heads = [head_root(body) for _, body in catalogue.heads()]
         pending = {r.agreement for r in catalogue.removals()}
         for agreement in catalogue.agreements():
             if agreement.live and agreement.id not in pending:
@@ -113,7 +113,7 @@ async def carry_out_removals(context: NodeContext, report: Report) -> int:
     removed = 0
     async with context.publishing:
         now = (await context.ledger.now()).epoch
-        heads = [head_root(body) for body in context.catalogue.heads()]
+        heads = [head_root(body) for _, body in context.catalogue.heads()]
         agreements = {a.id: a for a in context.catalogue.agreements()}
         queued = {r.agreement for r in context.catalogue.queued_revisions()}
         for removal in context.catalogue.removals():

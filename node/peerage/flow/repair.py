@@ -1,4 +1,5 @@
-"""Lost shards are rebuilt and put elsewhere; those of a provider that leaves are copied while it still serves.
+"""Lost shards are rebuilt and put elsewhere, those that a provider reported back in their place; those of a provider
+that leaves are copied while it still serves.
 
 What counts as lost, and when: losses.py. node/spec/repair.md.
 """
@@ -10,24 +11,26 @@ from peerage.flow.context import NodeContext, Report, note, warn
 from peerage.flow.fetch import Fetcher
 from peerage.flow.losses import Losses, find_losses
 from peerage.flow.publish import publish
-from peerage.flow.room import Room
+from peerage.flow.room import Room, Slot
 from peerage.flow.stripe import StripeWriter
-from peerage.model import LEAF_SIZE, MemberId, PackRecord, ShardLocation
+from peerage.model import LEAF_SIZE, MemberId, ObjectKind, PackRecord, ShardLocation, ShardRoot
 from peerage.ports import Buffer
 from peerage.shard.code import coder
 from peerage.shard.tree import object_tree
+from peerage.store.rows import LocalAgreement
 
 REPAIRED, MOVED, LEAST = "repaired-shards", "repair-bytes", "repair-bytes-least"
-"""Counters of the catalogue: shards put elsewhere; bytes that repair read and wrote; the least that they could be."""
+"""Counters of the catalogue: shards made good; bytes that repair read and wrote; the least that they could be."""
 
 
 async def repair(context: NodeContext, report: Report) -> int:
-    """Repair every stripe that lost a shard, as far as there are members to take it; returns shards put elsewhere.
+    """Repair every stripe that lost a shard, as far as there are members to take it; returns shards made good.
 
     Safe to interrupt: a shard moves in the catalogue only after its new provider's receipt. Raises nothing for a
     single stripe that cannot be repaired now: it stays degraded and is tried again. Raises ChainUnavailable.
     """
     losses = await find_losses(context, report)
+    await _put_heads_back(context, losses, report)
     troubled = losses.over.keys() | losses.leaving.keys()
     stripes = [
         no
@@ -66,42 +69,82 @@ async def repair(context: NodeContext, report: Report) -> int:
 async def _repair_stripe(
     context: NodeContext, room: Room, fetcher: Fetcher, no: int, pack: PackRecord, losses: Losses, report: Report
 ) -> int:
+    """Returns how many shards were made good. A member that refuses one gets none any more; another is asked."""
     gone = {s.index for s in pack.shards if not s.provider or s.agreement in losses.over}
     leaving = {s.index for s in pack.shards if s.provider and s.agreement in losses.leaving} - gone
     kept: dict[int, MemberId] = {s.index: s.provider for s in pack.shards if s.index not in gone | leaving}
-    slots = await room.replace(pack.id, pack.code, pack.shard_length, kept)
-    if not slots:
-        warn(report, "no member can take a lost shard yet: the stripe stays as it is")
-        return 0
+    homes = {i: Slot(a.id, a.provider, 0) for i, a in _homes(pack, gone, kept, losses).items()}
     read_before, written, copied, rebuilt = fetcher.bytes_fetched, 0, 0, 0
-    ready = await _copies(fetcher, pack, sorted(slots.keys() & leaving))
-    if missing := sorted(slots.keys() - ready.keys()):
-        have = await fetcher.good_shards(pack, pack.code.k, skip=gone)
-        made: dict[int, bytearray] = await context.in_worker(coder(pack.code).rebuild, have, missing)
-        ready |= made
-    for index, slot in slots.items():
-        data = ready[index]
-        root = pack.shards[index].root
-        if (await context.in_worker(object_tree, data)).root != root:
-            raise IntegrityError(f"shard {index} of pack {pack.id.hex()[:16]} was rebuilt wrongly: nothing was stored")
-        if context.catalogue.is_removed(slot.agreement, root):
-            room.giveback(slot, pack.shard_length)  # what it still holds of this shard is on its way out
-            continue
-        try:
-            await context.peers.put_object(slot.provider, slot.agreement, root, data)
-        except PeerError as error:
-            room.avoid(slot.provider)
-            room.giveback(slot, pack.shard_length)
-            warn(report, f"member {slot.provider} did not take a repaired shard: {error}")
-            continue
-        location = ShardLocation(index, root, slot.provider, slot.agreement)
-        context.catalogue.move_shard(no, location, pack.shard_length // LEAF_SIZE)
-        written += pack.shard_length
-        copied, rebuilt = copied + (index in leaving), rebuilt + (index in gone)
+    ready: dict[int, Buffer] = {}
+    while True:
+        taken = kept | {i: slot.provider for i, slot in homes.items()}
+        slots = homes | await room.replace(pack.id, pack.code, pack.shard_length, taken)
+        ready |= await _copies(fetcher, pack, sorted((slots.keys() & leaving) - ready.keys()))
+        if missing := sorted(slots.keys() - ready.keys()):
+            have = await fetcher.good_shards(pack, pack.code.k, skip=gone)
+            made: dict[int, bytearray] = await context.in_worker(coder(pack.code).rebuild, have, missing)
+            ready |= made
+        refused = False
+        for index, slot in slots.items():
+            root = pack.shards[index].root
+            if (await context.in_worker(object_tree, ready[index])).root != root:
+                raise IntegrityError(f"shard {index} of pack {pack.id.hex()[:16]} was rebuilt wrongly: not stored")
+            if index not in homes and context.catalogue.is_removed(slot.agreement, root):
+                room.giveback(slot, pack.shard_length)  # what it still holds of this shard is on its way out
+                continue
+            try:
+                await context.peers.put_object(slot.provider, slot.agreement, root, ready[index])
+            except PeerError as error:
+                refused = True
+                room.avoid(slot.provider)
+                if index not in homes:
+                    room.giveback(slot, pack.shard_length)
+                warn(report, f"member {slot.provider} did not take a repaired shard: {error}")
+                continue
+            location = ShardLocation(index, root, slot.provider, slot.agreement)
+            context.catalogue.move_shard(no, location, pack.shard_length // LEAF_SIZE)
+            kept[index] = slot.provider
+            written += pack.shard_length
+            copied, rebuilt = copied + (index in leaving), rebuilt + (index in gone)
+        homes = {}
+        if not refused:
+            break
+    if left := gone - kept.keys():
+        warn(report, f"no member can take {len(left)} lost shards of a stripe yet: it stays as it is")
     context.catalogue.add_to_counter(MOVED, fetcher.bytes_fetched - read_before + written)
     least = 2 * copied + (pack.code.k + rebuilt if rebuilt else 0)
     context.catalogue.add_to_counter(LEAST, least * pack.shard_length)
     return copied + rebuilt
+
+
+def _homes(pack: PackRecord, gone: set[int], kept: dict[int, MemberId], losses: Losses) -> dict[int, LocalAgreement]:
+    """Where shards go back to that their own provider reported lost: the agreement lists them still, so it is whole
+    again then, and nothing moves. One that the provider does not take goes elsewhere the next time."""
+    found: dict[int, LocalAgreement] = {}
+    for index in sorted(gone):
+        agreement = losses.reported.get(pack.shards[index].root)
+        if agreement is None or agreement.id in losses.over or agreement.id in losses.leaving:
+            continue
+        if agreement.provider not in {*kept.values(), *(a.provider for a in found.values())}:
+            found[index] = agreement
+    return found
+
+
+async def _put_heads_back(context: NodeContext, losses: Losses, report: Report) -> None:
+    """Copies of the newest heads that their provider reported lost."""
+    if not losses.reported:
+        return
+    for number, body in context.catalogue.heads():
+        data = body + bytes(-len(body) % LEAF_SIZE)
+        root = ShardRoot((await context.in_worker(object_tree, data)).root)
+        if (agreement := losses.reported.get(root)) is None or agreement.id in losses.over:
+            continue
+        try:
+            await context.peers.put_object(
+                agreement.provider, agreement.id, root, data, ObjectKind.HEAD, context.repository, number
+            )
+        except PeerError as error:
+            warn(report, f"member {agreement.provider} did not take a head back: {error}")
 
 
 async def _copies(fetcher: Fetcher, pack: PackRecord, indices: list[int]) -> dict[int, Buffer]:

@@ -107,7 +107,8 @@ async def _tell(
     report: Report,
 ) -> int:
     objects = store.objects_at(info.id, info.sequence, info.root)
-    run = first_run(objects, damaged)
+    after = loss.start + loss.leaves if loss is not None else 0
+    run = first_run(objects, damaged, after) or first_run(objects, damaged)  # each has its turn
     if loss is not None and not loss.restored and epoch < loss.until:
         end, start = loss.start + loss.leaves, 0
         for root, leaves in objects:
@@ -124,11 +125,13 @@ async def _tell(
     return 1
 
 
-def first_run(objects: Sequence[tuple[ShardRoot, int]], damaged: set[ShardRoot]) -> tuple[int, int] | None:
-    """(first leaf, leaves) of the first damaged objects that lie side by side; None if none is damaged."""
+def first_run(
+    objects: Sequence[tuple[ShardRoot, int]], damaged: set[ShardRoot], after: int = 0
+) -> tuple[int, int] | None:
+    """(first leaf, leaves) of the first damaged objects that lie side by side, from leaf `after` on; None for none."""
     start, begin, length = 0, 0, 0
     for root, leaves in objects:
-        if root in damaged and leaves:
+        if root in damaged and leaves and start >= after:
             if not length:
                 begin = start
             length += leaves

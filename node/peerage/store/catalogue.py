@@ -279,9 +279,9 @@ class Catalogue(Deals):
         with self._write() as db:
             db.execute("UPDATE heads SET anchored=1 WHERE number<=?", (number,))
 
-    def heads(self) -> list[bytes]:
-        """The bodies of the newest heads."""
-        return [r[0] for r in self._rows("SELECT body FROM heads ORDER BY number DESC LIMIT 4")]
+    def heads(self) -> list[tuple[int, bytes]]:
+        """(number, body) of the newest heads."""
+        return self._rows("SELECT number, body FROM heads ORDER BY number DESC LIMIT 4")
 
     # -- pruning -----------------------------------------------------------------------------------------------------
 
