@@ -15,14 +15,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
 import engine  # noqa: E402 - the lines above make it importable
+import proving  # noqa: E402
 import scale  # noqa: E402
 from meter import Failed  # noqa: E402
 
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def size(text: str) -> int:
-    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in "KMG" else (text, "")
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in "KMGT" else (text, "")
     return int(float(number) * UNITS[unit])
 
 
@@ -52,7 +53,12 @@ def main() -> int:
     many.add_argument(
         "--directory", type=int, default=100_000, help="entries of one directory (100000); 0 leaves it out"
     )
-    for part in (one, many):
+    prove = parts.add_parser("prove", help="an epoch's proofs: CPU seconds and bytes kept for each terabyte held")
+    prove.add_argument("--held", type=size, default=10**12, help="bytes that the provider holds, sparse (10^12)")
+    prove.add_argument("--shard", type=size, default=size("8M"), help="bytes of a shard (8M)")
+    prove.add_argument("--agreements", type=numbers, default=[10, 100, 1000], help="how many hold them (10,100,1000)")
+    prove.add_argument("--dense", type=size, default=size("1G"), help="bytes of shards full of data, for the disk (1G)")
+    for part in (one, many, prove):
         part.add_argument(
             "--out", type=Path, default=Path("bench-results"), help="for results.json and chart.svg (bench-results)"
         )
@@ -65,7 +71,7 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     print(f"bench: {machine()}; working in {work}", file=sys.stderr)
     try:
-        (engine if options.part == "engine" else scale).measure(options, work)
+        {"engine": engine, "scale": scale, "prove": proving}[options.part].measure(options, work)
     except Failed as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -106,3 +106,17 @@ def test_a_small_scale_run_ends_with_a_recovery(tmp_path: Path) -> None:
     assert [row["files"] for row in rows] == [300, 600]
     assert [("first_byte_s" in row) for row in rows] == [False, True]
     ElementTree.parse(tmp_path / "out" / "scale.svg")
+
+
+def test_a_small_run_tells_what_proofs_cost(tmp_path: Path) -> None:
+    command = [sys.executable, SCRIPTS / "benchmarks" / "main.py", "prove", "--held", "64M", "--shard", "1M"]
+    more = ["--agreements", "1,4", "--dense", "8M", "--out", tmp_path / "out", "--work", tmp_path]
+    done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = json.loads((tmp_path / "out" / "prove.json").read_text())["cases"]
+    assert [(row["agreements"], row["shards"]) for row in rows] == [(1, 64), (4, 64)]
+    for row in rows:
+        assert row["epoch_s"] == pytest.approx(row["open_s"] + row["disk_s"] + row["send_s"])
+        assert 400e6 < row["index_bytes"] < 3e9
+    assert rows[1]["open_s"] > rows[0]["open_s"], "four times as many leaves"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"], "nothing is left behind"

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.fakes import DOMAIN, Network, Peer, key, terms_between
@@ -344,6 +345,35 @@ async def test_every_leaf_can_be_proven_of_every_revision(pair: Pair) -> None:
         indices = range(revision.leaves)
         samples = pair[1].provider.samples_for(challenge_over(pair, revision, *indices))
         assert [verify(s.leaf, s.path, revision.root, revision.leaves) for s in samples] == list(indices)
+
+
+async def test_a_proof_after_revisions_that_only_append_makes_no_tree_anew(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects: list[tuple[ShardRoot, int]] = []
+    previous, whole = ZERO32, 0
+    read = pair[1].store.objects_at
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal whole
+        whole += 1
+        return read(*arguments)
+
+    monkeypatch.setattr(pair[1].store, "objects_at", counted)
+    for number in range(1, 7):
+        new = await put(pair, 3, number * 1024)
+        objects += new
+        revision = revision_over(pair, objects, number, previous)
+        await cosign(pair, revision, roots(new))
+        await record(pair, revision)
+        await pair[1].provider.refresh()
+        previous = digest(revision)
+        if number in (1, 2, 5, 6):  # revisions 3 and 4 asked for nothing
+            samples = pair[1].provider.samples_for(challenge_over(pair, revision, *range(revision.leaves)))
+            assert [verify(s.leaf, s.path, revision.root, revision.leaves) for s in samples] == list(
+                range(revision.leaves)
+            )
+    assert whole == 1
 
 
 async def test_damage_on_disk_is_found_by_the_proof_and_marked(pair: Pair) -> None:

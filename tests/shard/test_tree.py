@@ -174,6 +174,21 @@ def test_damage_on_disk_is_noticed_before_it_is_proven() -> None:
         object_path(read, tree.subroots[:-32], tree.leaves, 0)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 5), max_size=40), st.lists(st.integers(0, 5), max_size=40))
+def test_a_tree_that_extends_another_is_the_tree_of_all(before: list[int], after: list[int]) -> None:
+    objects = [(hashlib.sha256(b"%d" % n).digest(), leaves) for n, leaves in enumerate(before + after)]
+    whole = AgreementTree(objects)
+    first = AgreementTree(objects[: len(before)])
+    root = first.root
+    extended = AgreementTree(objects[len(before) :], first)
+    assert (extended.root, len(extended)) == (whole.root, len(whole))
+    assert extended._levels == whole._levels
+    assert [extended.locate(i) for i in range(whole.root.leaves)] == [whole.locate(i) for i in range(whole.root.leaves)]
+    assert first.root == root
+    assert first._levels == AgreementTree(objects[: len(before)])._levels, "the one that was extended stays as it is"
+
+
 def test_places_outside_a_tree() -> None:
     empty = AgreementTree([])
     assert empty.root == (bytes(32), 0)

@@ -17,13 +17,14 @@ from hashlib import sha256
 from weakref import WeakValueDictionary
 
 from peerage.flow.provided import ProvidedAgreements
+from peerage.flow.trees import Trees
 from peerage.model import LEAF_SIZE, AgreementId, Epoch, ShardRoot
 from peerage.net.membership import Membership
 from peerage.ports import Ledger
 from peerage.shard.tree import AgreementTree
 from peerage.store.objects import ObjectStore, SignedRevision
 from peerage.store.revisions import DEAD
-from peerage.wire.messages import RevisionBody, encode
+from peerage.wire.messages import RevisionBody, decode, encode
 from peerage.wire.refusals import Refusal, RefusalCode
 from peerage_chain import typed
 from peerage_chain.errors import ChainFault
@@ -58,6 +59,7 @@ class Cosigner:
         store: ObjectStore,
         provided: ProvidedAgreements,
         membership: Membership,
+        trees: Trees,
     ) -> None:
         self._node_key = node_key
         self._domain = domain
@@ -65,6 +67,7 @@ class Cosigner:
         self._store = store
         self._provided = provided
         self._membership = membership
+        self._trees = trees
         self._turns: WeakValueDictionary[AgreementId, asyncio.Lock] = WeakValueDictionary()
 
     async def cosign(
@@ -160,7 +163,7 @@ class Cosigner:
     def _follows(self, info: AgreementInfo, revision: Revision, now: Epoch) -> bool:
         """Whether its predecessor is the recorded revision, or one that we signed and that may still be recorded."""
         book = self._store.revisions
-        if any(r.sequence == revision.sequence and _has_expired(r, now) for r in self._held(info)):
+        if any(r.sequence == revision.sequence and _has_expired(r, now) for r in self._pending(info)):
             return False  # the chain is away, and only it can say that this number is free again
         if (info.sequence, info.revision) == (revision.sequence - 1, revision.previous):
             return True
@@ -173,11 +176,11 @@ class Cosigner:
         )
 
     def _drop_expired(self, info: AgreementInfo, now: Epoch) -> None:
-        if any(_has_expired(r, now) for r in self._held(info)):
+        if any(_has_expired(r, now) for r in self._pending(info)):
             self._store.revisions.drop_expired(info.id, now)
 
-    def _held(self, info: AgreementInfo) -> list[SignedRevision]:
-        return self._store.revisions.all_of(info.id)
+    def _pending(self, info: AgreementInfo) -> list[SignedRevision]:
+        return self._store.revisions.unrecorded_of(info.id)
 
     def _check_and_keep(self, info: AgreementInfo, request: _Request) -> bytes:
         revision, book = request.revision, self._store.revisions
@@ -186,18 +189,20 @@ class Cosigner:
             before = book.get(info.id, revision.previous)
             if before is None:
                 raise Refusal(RefusalCode.STALE_REVISION, "the revision before is not held here")
-        kept = book.objects_of(before) if before is not None else []
+        appended = self._appended(info.id, request.appended)
         if request.removed:
-            gone = set(request.removed)
-            kept = [DEAD if root in gone else (root, leaves) for root, leaves in kept]
-        objects = [*kept, *self._appended(info.id, request.appended)]
-        root = AgreementTree(objects).root
+            gone, kept = set(request.removed), book.objects_of(before) if before is not None else []
+            tree = AgreementTree([*(DEAD if root in gone else (root, leaves) for root, leaves in kept), *appended])
+        else:
+            tree = AgreementTree(appended, self._before(before))
+        root = tree.root
         if (root.hash, root.leaves) != (revision.root, revision.leaves):
             raise Refusal(
                 RefusalCode.BAD_ROOT,
                 f"the tree has root {root.hash.hex()} and {root.leaves} leaves, not what is signed",
             )
-        self._check_rivals(info, revision, objects)
+        self._check_traffic(revision, before)
+        self._check_rivals(info, revision, tree)
         signature = typed.sign(self._node_key, request.digest)
         signed = SignedRevision(
             agreement=info.id,
@@ -213,27 +218,44 @@ class Cosigner:
         )
         return book.keep(signed, request.appended, request.removed).provider_signature
 
+    def _before(self, before: SignedRevision | None) -> AgreementTree | None:
+        if before is None:
+            return None
+        return self._trees.under(before.agreement, before.sequence, before.root, before.leaves)
+
+    @staticmethod
+    def _check_traffic(revision: Revision, signed: SignedRevision | None) -> None:
+        """Nobody gets out of paying for traffic by having less of it recorded than was signed for."""
+        if signed is None:
+            return
+        body = decode(RevisionBody, signed.revision)
+        if revision.bytes_up < body.bytes_up or revision.bytes_down < body.bytes_down:
+            raise Refusal(
+                RefusalCode.BAD_REVISION,
+                f"the traffic counters shrink: {body.bytes_up} up and {body.bytes_down} down are signed for",
+            )
+
     def _appended(self, agreement: AgreementId, roots: Sequence[ShardRoot]) -> list[tuple[ShardRoot, int]]:
         if len(set(roots)) != len(roots):
             raise Refusal(RefusalCode.BAD_REVISION, "an object is appended twice")
         leaves = self._store.leaves(agreement, roots)
         for root in roots:
-            if not self._store.has(agreement, root):
+            if not self._store.has(agreement, root) or not self._store.is_there(agreement, root):
                 raise Refusal(RefusalCode.NO_SUCH_OBJECT, f"object {root.hex()[:16]} is damaged here: put it again")
         return list(zip(roots, leaves, strict=True))
 
-    def _check_rivals(self, info: AgreementInfo, revision: Revision, objects: Sequence[tuple[ShardRoot, int]]) -> None:
-        rivals = [r for r in self._held(info) if r.sequence == revision.sequence and not r.recorded]
+    def _check_rivals(self, info: AgreementInfo, revision: Revision, tree: AgreementTree) -> None:
+        rivals = [r for r in self._pending(info) if r.sequence == revision.sequence]
         if len(rivals) >= RIVALS_MAX:
             raise Refusal(RefusalCode.STALE_REVISION, f"too many revisions {revision.sequence} are signed already")
         for rival in rivals:
-            signed = self._store.revisions.objects_of(rival)
-            if list(objects[: len(signed)]) != [tuple(o) for o in signed]:
+            if not tree.begins_with(self._store.revisions.objects_of(rival)):
                 raise Refusal(
                     RefusalCode.STALE_REVISION,
                     f"another revision {revision.sequence} is signed and may be recorded until epoch {rival.expires}",
                 )
+            self._check_traffic(revision, rival)
 
 
 def _has_expired(revision: SignedRevision, now: Epoch) -> bool:
-    return not revision.recorded and revision.expires < now
+    return revision.expires < now

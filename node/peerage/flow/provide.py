@@ -20,6 +20,7 @@ from peerage.flow.context import Decide, forget_decision
 from peerage.flow.cosign import Cosigner
 from peerage.flow.opening import LeafOpener
 from peerage.flow.provided import ProvidedAgreements
+from peerage.flow.trees import Trees
 from peerage.model import AgreementId, Epoch, MemberId, ObjectKind, Receipt, ShardRoot
 from peerage.net.membership import Membership, NowSeconds, Roster
 from peerage.ports import Buffer, Ledger
@@ -104,8 +105,9 @@ class Provider:
         self._policy = policy
         self._membership = Membership(roster, now_s)
         self._provided = ProvidedAgreements(member, ledger, store)
-        self._cosigner = Cosigner(node_key, domain, ledger, store, self._provided, self._membership)
-        self._opener = LeafOpener(store)
+        self._trees = Trees(store)
+        self._cosigner = Cosigner(node_key, domain, ledger, store, self._provided, self._membership, self._trees)
+        self._opener = LeafOpener(store, self._trees)
         self._proposing = asyncio.Lock()
 
     # --- the chain as it was seen -------------------------------------------------------------------------------------
@@ -228,6 +230,7 @@ class Provider:
         for info in infos:
             if self._provided.is_over(info, now):
                 await asyncio.to_thread(self._store.drop_agreement, info.id)
+                self._trees.forget(info.id)
             else:
                 await asyncio.to_thread(self._store.revisions.drop_expired, info.id, now)
                 await asyncio.to_thread(self._store.drop_removed, info.id, now)

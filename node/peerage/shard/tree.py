@@ -101,7 +101,7 @@ class TreeHasher:
         count = len(hashes)
         self._leaves += count
         if count < GROUP_LEAVES:
-            hashes = [_uniform_root(hashes, 1, count)]
+            hashes = _uniform_levels(hashes, 1, count)[-1]
         else:
             new, join = sha256, _JOIN
             for head, middle in _FULL_GROUP:
@@ -112,27 +112,37 @@ class TreeHasher:
 
 def root_of_subroots(subroots: bytes, leaves: int) -> ShardRoot:
     """An object's root from its groups' roots. Raises IntegrityError if their number does not fit the leaves."""
-    return ShardRoot(_uniform_root(_split_subroots(subroots, leaves), GROUP_LEAVES, leaves))
+    return ShardRoot(_uniform_levels(_split_subroots(subroots, leaves), GROUP_LEAVES, leaves)[-1][0])
 
 
 class AgreementTree:
     """The tree over an agreement's objects, in order.
 
-    objects: (root, leaves) of each. With none, the root is 32 zero bytes with no leaves. Keeps all levels: paths cost
-    a few microseconds; an object appended costs a rebuild of the upper tree (0.6 µs per object).
+    objects: (root, leaves) of each, after those of `before`. With none, the root is 32 zero bytes with no leaves. Keeps
+    all levels: paths cost a few microseconds, and a tree that extends another costs what is new in it.
     """
 
-    def __init__(self, objects: Iterable[tuple[bytes, int]]) -> None:
-        level = [Node(bytes(root), leaves) for root, leaves in objects]
-        starts = [0]
-        for node in level:
+    def __init__(self, objects: Iterable[tuple[bytes, int]], before: AgreementTree | None = None) -> None:
+        level: list[Node] = [*before._levels[0]] if before else []
+        starts: list[int] = [*before._starts] if before else [0]
+        same = len(level)
+        level += [Node(bytes(root), leaves) for root, leaves in objects]
+        for node in level[same:]:
             starts.append(starts[-1] + node.leaves)
-        self._starts = starts
-        self._levels = _levels_over(level)
+        self._starts: list[int] = starts
+        self._levels: list[list[Node]] = _levels_over(level, before._levels if before else [], same)
         self.root = self._levels[-1][0] if level else Node(bytes(HASH_SIZE), 0)
 
     def __len__(self) -> int:
         return len(self._levels[0])
+
+    def begins_with(self, objects: Sequence[tuple[bytes, int]]) -> bool:
+        """Whether these are the first ones, in order."""
+        return self._levels[0][: len(objects)] == [tuple(o) for o in objects]
+
+    def object(self, position: int) -> Node:
+        """The root and leaves of the object at a position."""
+        return self._levels[0][position]
 
     def locate(self, index: int) -> tuple[int, int]:
         """(object's position, leaf within it) of the agreement's leaf `index`. Raises IndexError outside the tree."""
@@ -162,12 +172,12 @@ def object_path(
     data = memoryview(read(group * GROUP_SIZE, count * LEAF_SIZE))
     if len(data) != count * LEAF_SIZE:
         raise IntegrityError(f"group {group} of the object is cut short on disk")
-    lower = _levels(_leaf_hashes(data), 1, count)
-    if lower[-1][0].hash != hashes[group]:
+    lower = _uniform_levels(_leaf_hashes(data), 1, count)
+    if lower[-1][0] != hashes[group]:
         raise IntegrityError(f"group {group} of the object is not what was stored")
-    upper = _levels(hashes, GROUP_LEAVES, leaves)
+    upper = _uniform_levels(hashes, GROUP_LEAVES, leaves)
     leaf = bytes(data[within * LEAF_SIZE : (within + 1) * LEAF_SIZE])
-    return leaf, _path(lower, within) + _path(upper, group)
+    return leaf, _uniform_path(lower, 1, count, within) + _uniform_path(upper, GROUP_LEAVES, leaves, group)
 
 
 def verify(leaf: bytes, steps: Sequence[Step], root: bytes, leaves: int) -> int:
@@ -214,40 +224,50 @@ def _split_subroots(subroots: bytes, leaves: int) -> list[bytes]:
     return [subroots[i : i + HASH_SIZE] for i in range(0, len(subroots), HASH_SIZE)]
 
 
-def _uniform_root(hashes: list[bytes], each: int, leaves: int) -> bytes:
-    """The root of nodes that hold `each` leaves, except for the last one, which holds the rest of `leaves`."""
+def _uniform_levels(hashes: list[bytes], each: int, leaves: int) -> list[list[bytes]]:
+    """All levels over nodes that hold `each` leaves, except for the last one, which holds the rest of `leaves`.
+
+    Hot: a proof's path costs one hash a node, and nothing else is made for one.
+    """
     join, new = _JOIN, sha256
+    levels = [hashes]
     while len(hashes) > 1:
-        odd = hashes.pop() if len(hashes) % 2 else None
-        last = None
-        if odd is None:
-            # The last pair's right node may be smaller than the others.
-            right = hashes.pop()
-            left = hashes.pop()
-            last = (left, right, leaves - each * (len(hashes) + 1))
         head, middle = b"\x01" + each.to_bytes(8, "big"), each.to_bytes(8, "big")
         pairs = iter(hashes)
-        hashes = [new(join((head, a, middle, b))).digest() for a, b in zip(pairs, pairs, strict=True)]
-        if last is not None:
-            hashes.append(new(join((head, last[0], last[2].to_bytes(8, "big"), last[1]))).digest())
-        if odd is not None:
-            hashes.append(odd)
+        above = [new(join((head, a, middle, b))).digest() for a, b in zip(pairs, pairs)]  # noqa: B905 -- drops an odd one
+        rest = leaves - each * (len(hashes) - 1)
+        if len(hashes) % 2:
+            above.append(hashes[-1])
+        elif rest != each:
+            above[-1] = new(join((head, hashes[-2], rest.to_bytes(8, "big"), hashes[-1]))).digest()
+        levels.append(above)
+        hashes = above
         each *= 2
-    return hashes[0]
+    return levels
 
 
-def _levels(hashes: list[bytes], each: int, leaves: int) -> list[list[Node]]:
-    """All levels of the tree over nodes of `each` leaves, the last holding the rest."""
-    level = [Node(hash_, each) for hash_ in hashes[:-1]]
-    level.append(Node(hashes[-1], leaves - each * len(level)))
-    return _levels_over(level)
+def _uniform_path(levels: list[list[bytes]], each: int, leaves: int, position: int) -> tuple[Step, ...]:
+    """The steps from a node of the lowest level of _uniform_levels up to the root."""
+    steps: list[Step] = []
+    for level in levels[:-1]:
+        sibling, last = position ^ 1, len(level) - 1
+        if sibling <= last:
+            steps.append((level[sibling], each if sibling < last else leaves - each * last, sibling < position))
+        position //= 2
+        each *= 2
+    return tuple(steps)
 
 
-def _levels_over(level: list[Node]) -> list[list[Node]]:
-    """The level and all above it: pairing neighbours, an odd last node rising as it is, is RFC 6962's split."""
+def _levels_over(level: list[Node], before: list[list[Node]], same: int) -> list[list[Node]]:
+    """The level and all above it: pairing neighbours, an odd last node rising as it is, is RFC 6962's split.
+
+    before: the levels of a tree whose lowest one begins with the same nodes, so many of them.
+    """
     levels = [level]
     while len(level) > 1:
-        above = [parent(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        same //= 2  # a parent stays if both its children do
+        above = before[len(levels)][:same] if same else []
+        above += [parent(level[i], level[i + 1]) for i in range(2 * same, len(level) - 1, 2)]
         if len(level) % 2:
             above.append(level[-1])
         levels.append(above)

@@ -215,6 +215,17 @@ class ObjectStore:
         row = self._index.find_in(agreement, root)
         return row is not None and row.health == Health.GOOD
 
+    def is_there(self, agreement: AgreementId, root: ShardRoot) -> bool:
+        """Whether its file is on the disk now, at its size; one that is not is marked as damaged."""
+        try:
+            self.open_in(agreement, root).close()
+        except UnknownObject:
+            return False
+        except IntegrityError:
+            self.mark_damaged(agreement, root)
+            return False
+        return True
+
     def open_object(self, owner: MemberId, root: ShardRoot) -> ObjectReader:
         """Open an object for its owner. Raises UnknownObject, for other owners' too; IntegrityError if damaged."""
         row = self._index.find(owner, root)
@@ -283,8 +294,8 @@ class ObjectStore:
 
         root: the revision's root, to tell rivals apart while none is recorded. Raises RevisionConflict if not held.
         """
-        for revision in reversed(self.revisions.all_of(agreement)):
-            if revision.sequence == sequence and root in (None, revision.root):
+        for revision in reversed(self.revisions.numbered(agreement, sequence)):
+            if root in (None, revision.root):
                 return self.revisions.objects_of(revision)
         raise RevisionConflict(f"revision {sequence} is not held here")
 

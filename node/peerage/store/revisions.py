@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from peerage.model import AgreementId, Epoch, ShardRoot
@@ -200,6 +201,20 @@ class RevisionBook:
         rows = self._index.all("SELECT * FROM signed_revisions WHERE agreement = ? ORDER BY sequence, id", agreement)
         return [_revision(row) for row in rows]
 
+    def unrecorded_of(self, agreement: AgreementId) -> list[SignedRevision]:
+        """Those of them that the chain has not recorded, as far as is known here."""
+        rows = self._index.all(
+            "SELECT * FROM signed_revisions WHERE agreement = ? AND NOT recorded ORDER BY sequence, id", agreement
+        )
+        return [_revision(row) for row in rows]
+
+    def numbered(self, agreement: AgreementId, sequence: int) -> list[SignedRevision]:
+        """Those with this number, in the order of their signing."""
+        rows = self._index.all(
+            "SELECT * FROM signed_revisions WHERE agreement = ? AND sequence = ? ORDER BY id", agreement, sequence
+        )
+        return [_revision(row) for row in rows]
+
     def newest(self, agreement: AgreementId) -> SignedRevision | None:
         """The newest revision held, pending or recorded; None before the first."""
         row = self._index.one(
@@ -221,6 +236,29 @@ class RevisionBook:
             if kept is None:
                 raise RevisionConflict(f"revision {revision.sequence} is not held here")
             return self._listed(db, kept)
+
+    def appended_since(self, agreement: AgreementId, known: int, sequence: int) -> list[tuple[ShardRoot, int]] | None:
+        """(root, leaves) of what the revisions after number `known` append, up to `sequence`.
+
+        None unless all of them are recorded and each of them appends: those that append nothing may remove.
+        """
+        with self._index.view() as db:
+            counts = [
+                count
+                for (count,) in db.execute(
+                    "SELECT object_count FROM revisions WHERE agreement = ? AND recorded AND sequence BETWEEN ? AND ?"
+                    " ORDER BY sequence",
+                    (agreement, known, sequence),
+                )
+            ]
+            whole = known < sequence and len(counts) == sequence - known + 1
+            if not whole or any(a >= b for a, b in pairwise(counts)):
+                return None
+            return db.execute(
+                "SELECT root, leaves FROM objects WHERE agreement = ? AND position >= ? AND position < ?"
+                " ORDER BY position",
+                (agreement, counts[0], counts[-1]),
+            ).fetchall()
 
     def _listed(self, db: sqlite3.Connection, revision: SignedRevision) -> list[tuple[ShardRoot, int]]:
         pending = self._pending_roots(db, revision)
