@@ -47,6 +47,9 @@ def test_who_the_policy_leaves_out_holds_nothing(devnet: Devnet, tmp_path: Path)
     hours = devnet.node(1, "policy", "check")["hours"]
     assert {hours["now"]["up_kib_s"], hours["next"]["up_kib_s"]} == {900, 800}
     assert hours["promised_kib_s"] == 700
+    shown = devnet.run("--home", home, "policy", "show").out
+    assert "00:00-12:00 up=900, 12:00-00:00 up=800 down=700" in shown, "as it can be set again"
+    assert devnet.node(1, "policy", "set", "give.hours", "")["give"]["hours"] == []
     member = back_up(devnet, 1, tmp_path / "source")
     assert providers(devnet, 1, member) == at(devnet, "DE", "NL", "ES")
     assert len(providers(devnet, 1, member)) == 3

@@ -75,5 +75,16 @@ def _show(result: Mapping[str, Any]) -> None:
 
 def _flat(prefix: str, value: Any) -> list[tuple[str, Any]]:
     if not isinstance(value, Mapping):
-        return [(prefix, value)]
+        return [(prefix, _listed(value) if isinstance(value, list) else value)]
     return [pair for key, inner in value.items() for pair in _flat(f"{prefix}.{key}" if prefix else str(key), inner)]
+
+
+def _listed(values: list[Any]) -> str:
+    """As `policy set` takes it."""
+    return ", ".join(_span(value) if isinstance(value, Mapping) else str(value) for value in values)
+
+
+def _span(span: Mapping[str, Any]) -> str:
+    days = [f"on={'+'.join(span['on'])}"] if span.get("on") else []
+    rates = [f"{name}={span[f'{name}_kib_s']}" for name in ("up", "down") if span.get(f"{name}_kib_s")]
+    return " ".join([f"{span['from']}-{span['to']}", *days, *rates])

@@ -6,7 +6,7 @@ from typing import Any
 
 from peerage.errors import UserError
 
-__all__ = ["flag", "integer", "integers", "number", "string", "strings", "text"]
+__all__ = ["flag", "given", "integer", "integers", "number", "string", "strings", "text"]
 
 
 def string(params: dict[str, Any], name: str) -> str:
@@ -15,6 +15,13 @@ def string(params: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise UserError(f"the parameter {name} is missing")
     return value
+
+
+def given(params: dict[str, Any], name: str) -> str:
+    """A text that may be empty, but not left out."""
+    if name not in params:
+        raise UserError(f"the parameter {name} is missing")
+    return text(params, name)
 
 
 def text(params: dict[str, Any], name: str) -> str:

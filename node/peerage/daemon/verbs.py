@@ -13,7 +13,7 @@ from peerage.daemon.clock import Clock
 from peerage.daemon.limits import Limits
 from peerage.daemon.maintenance import MaintenanceVerbs
 from peerage.daemon.owner import DataVerb, StreamVerb, Verb
-from peerage.daemon.params import flag, integers, number, string, text
+from peerage.daemon.params import flag, given, integers, number, string, text
 from peerage.daemon.policies import Policies
 from peerage.daemon.reading import ReadingVerbs
 from peerage.daemon.schedule import Scheduler
@@ -204,7 +204,7 @@ class Verbs:
     async def _change_policy(self, params: dict[str, Any], _report: Report) -> dict[str, Any]:
         if self._policies.trouble:
             raise UserError(f"policy.toml was edited and is not in force; mend it first: {self._policies.trouble}")
-        changed = self._policies.current().set(string(params, "key"), string(params, "value"))
+        changed = self._policies.current().set(string(params, "key"), given(params, "value"))
         await self._policies.change(changed, self._context)
         return changed.show()
 
