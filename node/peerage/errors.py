@@ -88,6 +88,14 @@ class PeerRefused(PeerError):
         self.code = code
 
 
+class NoCommonVersion(PeerRefused):
+    """The peer does not speak the protocol version that it was asked in. offered: the header that names its own."""
+
+    def __init__(self, message: str, member: int, offered: str | None) -> None:
+        super().__init__(message, member, "unknown_version")
+        self.offered = offered
+
+
 class PeerFault(PeerError):
     """The peer broke the protocol: a wrong root, a bad signature, a malformed answer. The message has the evidence."""
 

@@ -1,17 +1,15 @@
 """Requests drawn from the peer interface's OpenAPI document, right and wrong, against a listener over mutual TLS.
 
 Every answer must be one that the document allows, with the body that it says; nothing may be the node's own failure.
-    python -m tests.net.conformance [--requests 5000] [--seed 1]
+scripts/conformance runs it beside schemathesis (exploring.py): its requests mix right and wrong
+values, and known ids with others.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
-import sys
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,21 +144,3 @@ def _complaint(found: dict[str, Any], status: int, body: bytes) -> str:
     if isinstance(answer, messages.ErrorBody) and answer.code not in {code.value for code in RefusalCode}:
         return "an unknown code"
     return "the node's own failure" if status == 500 else ""
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        tally = asyncio.run(conform(Path(directory), options.requests, options.seed))
-    print(f"requests tried: {tally.requests}; answers by status: {dict(sorted(tally.statuses.items()))}")
-    for failure in tally.failures[:20]:
-        print(failure)
-    print(f"failures: {len(tally.failures)}")
-    return 1 if tally.failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -60,7 +60,7 @@ async def code_of(client: Peer, provider: Peer, *said: bytes, pause_s: float = 0
     [
         (head("GET /"), "not_found"),
         (head("GET /v1/hello/"), "not_found"),
-        (head("DELETE /v1/hello"), "not_found"),
+        (head("DELETE /v1/hello"), "method_not_allowed"),
         (head("GET /v1/objects/../../etc/passwd"), "not_found"),
         (head("GET /v1/objects/%2e%2e%2f%2e%2e%2fetc%2fpasswd"), "malformed"),
         (head(f"GET /v1/objects/{ROOT.upper()}"), "malformed"),

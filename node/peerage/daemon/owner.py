@@ -158,12 +158,13 @@ async def _run(
     try:
         if verb is None:
             raise UserError(f"this node knows no verb {name!r}: the command and the daemon differ in version")
-        params = json.loads(await parameters() or "{}")
+        try:
+            params = json.loads(await parameters() or "{}")
+        except (ValueError, RecursionError):  # not UTF-8, not JSON, or nested beyond all reason
+            raise UserError("the parameters are no JSON") from None
         if not isinstance(params, dict):
             raise UserError("parameters must be a JSON object")
         return {"event": "result", "result": await verb(params, output)}
-    except json.JSONDecodeError:
-        return _error("the parameters are no JSON", "UserError", UserError.exit_code)
     except PeerageError as error:
         return _error(str(error), error.kind, error.exit_code)
     except ChainFault as error:

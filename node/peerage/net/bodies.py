@@ -23,6 +23,15 @@ WRITE_BYTES = MIB // 4
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+PROTOCOL = web.RequestKey("protocol", int)
+"""Under this key a request carries the version of the protocol that it is spoken in."""
+
+
+def spoken(request: web.BaseRequest) -> dict[str, str]:
+    """The header of every answer; the newest version where the request has not named one that is known."""
+    return {version.HEADER: str(request.get(PROTOCOL, version.CURRENT))}
+
+
 class InWorker(Protocol):
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Awaitable[Any]: ...
 
@@ -119,7 +128,7 @@ async def send_object(
 ) -> web.StreamResponse:
     """Stream a range; the next piece is read from disk while one is sent."""
     whole = length == reading.size
-    response = web.StreamResponse(status=200 if whole else 206, headers={version.HEADER: str(version.CURRENT)})
+    response = web.StreamResponse(status=200 if whole else 206, headers=spoken(request))
     response.content_type = "application/octet-stream"
     response.content_length = length
     if not whole:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from peerage.errors import PeerFault, PeerRefused, PeerUnavailable
+from peerage.errors import NoCommonVersion, PeerFault, PeerRefused, PeerUnavailable
 from peerage.model import MIB, MemberId
 from peerage.net.throttle import Pace, full_speed
 from peerage.ports import Buffer
@@ -114,11 +114,12 @@ async def exchange(
     call: Call,
     traffic: Traffic,
     idle_s: float = limits.IDLE_S,
+    protocol: int = version.CURRENT,
 ) -> bytes:
-    """The answer's body. Raises PeerRefused with the peer's code, PeerUnavailable, PeerFault."""
+    """The answer's body. Raises PeerRefused with the peer's code, NoCommonVersion, PeerUnavailable, PeerFault."""
     size = len(memoryview(call.body).cast("B")) if call.body is not None else 0
     patience = _Patience(idle_s, limits.CONTROL_TOTAL_S + limits.body_total_s(size + call.limit))
-    headers = {version.HEADER: str(version.CURRENT)}
+    headers = {version.HEADER: str(protocol)}
     if call.byte_range is not None:
         headers["Range"] = call.byte_range
     try:
@@ -139,7 +140,12 @@ async def exchange(
             if response.status in (200, 206):
                 pace = call.pace if call.body is None else full_speed
                 return await _read(response, call.limit, member, patience, traffic, pace)
-            raise _refusal(member, response.status, await _read(response, ERROR_MAX_BYTES, member, patience, traffic))
+            refusal = _refusal(
+                member, response.status, await _read(response, ERROR_MAX_BYTES, member, patience, traffic)
+            )
+            if isinstance(refusal, PeerRefused) and refusal.code == RefusalCode.UNKNOWN_VERSION:
+                raise NoCommonVersion(str(refusal), member, response.headers.get(version.OFFER_HEADER))
+            raise refusal
     except TimeoutError:
         raise PeerUnavailable(f"member {member} did not answer in time", member) from None
     except aiohttp.ClientConnectorCertificateError as error:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import aiohttp
 
-from peerage.errors import PeerFault, PeerRefused, PeerUnavailable
+from peerage.errors import NoCommonVersion, PeerFault, PeerRefused, PeerUnavailable
 from peerage.model import KIB, LEAF_SIZE, AgreementId, MemberId, ObjectKind, Receipt, ShardRoot
 from peerage.net.calls import Call, Moved, Traffic, exchange
 from peerage.net.membership import Membership, NowSeconds, Roster
@@ -23,7 +23,7 @@ from peerage.net.requests import KIND_NAMES
 from peerage.net.throttle import Throttle, full_speed
 from peerage.net.tls import TlsIdentity, fingerprint
 from peerage.ports import Buffer
-from peerage.wire import limits
+from peerage.wire import limits, version
 from peerage.wire.messages import (
     AmendmentAnswer,
     AmendmentBody,
@@ -72,7 +72,11 @@ class PeerClient:
         domain: Domain,
         idle_s: float = limits.IDLE_S,
         throttle: Throttle | None = None,
+        versions: Sequence[int] = version.KNOWN,
     ) -> None:
+        self._versions = versions
+        self.spoken: dict[bytes, int] = {}
+        """The version agreed on with each node, by its certificate's fingerprint; others are asked in our newest."""
         self._throttle = throttle or Throttle()
         self._identity = identity
         self._membership = Membership(roster, now_s)
@@ -288,7 +292,23 @@ class PeerClient:
         except ValueError as error:
             raise PeerFault(f"the certificate of member {member} on chain cannot be read", member) from error
         traffic = self._traffic.setdefault(member, Traffic())
-        return await exchange(self._session, context, member, node.endpoint.rstrip("/"), call, traffic, self._idle_s)
+        endpoint, name = node.endpoint.rstrip("/"), fingerprint(node.certificate)
+        asked = self.spoken.get(name, max(self._versions))
+        try:
+            answer = await exchange(self._session, context, member, endpoint, call, traffic, self._idle_s, asked)
+            self.spoken[name] = asked
+            return answer
+        except NoCommonVersion as refused:
+            # Also a node that was updated, or went back to an older release, since we agreed on one.
+            common = version.newest_common(refused.offered, self._versions)
+            if common is None or common == asked:
+                ours = version.offer(self._versions)
+                message = (
+                    f"no version of the protocol in common with member {member}, this node speaks {ours}: {refused}"
+                )
+                raise NoCommonVersion(f"{message}; the older one has to be updated", member, refused.offered) from None
+            self.spoken[name] = common
+            return await exchange(self._session, context, member, endpoint, call, traffic, self._idle_s, common)
 
     def _context_for(self, certificate: bytes) -> ssl.SSLContext:
         name = fingerprint(certificate)

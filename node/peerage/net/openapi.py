@@ -104,7 +104,12 @@ def document() -> dict[str, Any]:
 
 
 def _described(route: Route, operation: _Operation) -> dict[str, Any]:
-    header = {"name": version.HEADER, "in": "header", "required": True, "schema": {"enum": list(version.KNOWN)}}
+    header = {
+        "name": version.HEADER,
+        "in": "header",
+        "required": True,
+        "schema": {"type": "string", "enum": [str(number) for number in version.KNOWN]},
+    }
     parameters: list[dict[str, Any]] = [header]
     for name in re.findall(r"\{(\w+)\}", operation.path):
         parameters.append({"name": name, "in": "path", "required": True, "schema": HEX32})
@@ -122,6 +127,11 @@ def _described(route: Route, operation: _Operation) -> dict[str, Any]:
         answers[str(status)] = {"description": codes, "content": refused}
         if status in (429, 503):
             answers[str(status)]["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 0}}}
+        if status == 405:
+            answers[str(status)]["headers"] = {"Allow": {"schema": {"type": "string", "maxLength": 100}}}
+        if status == 400:
+            offer = {"type": "string", "maxLength": 100, "description": "with unknown_version: what the node speaks"}
+            answers[str(status)]["headers"] = {version.OFFER_HEADER: {"schema": offer}}
     described: dict[str, Any] = {
         "operationId": route.name.lower(),
         "summary": operation.summary,

@@ -31,12 +31,19 @@ _ROUTES = tuple((route, route.value[0], re.compile(route.value[1])) for route in
 def match(method: str, raw_path: str) -> tuple[Route, tuple[str, ...]]:
     """The route, and its ids as written. The path is taken as it came, never decoded, so %2f and .. match nothing.
 
-    Raises Refusal(not_found).
+    Raises Refusal: not_found, method_not_allowed.
     """
     for route, verb, pattern in _ROUTES:
         if verb == method and (found := pattern.fullmatch(raw_path)):
             return route, found.groups()
+    if methods := allowed(raw_path):
+        raise Refusal(RefusalCode.METHOD_NOT_ALLOWED, f"this route takes {', '.join(methods)}")
     raise Refusal(RefusalCode.NOT_FOUND, "no such route")
+
+
+def allowed(raw_path: str) -> list[str]:
+    """The methods that a path takes."""
+    return [verb for _, verb, pattern in _ROUTES if pattern.fullmatch(raw_path)]
 
 
 def body_length(headers: Mapping[str, str], limit: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from aiohttp import web
 
 from peerage.model import KIB, AgreementId, MemberId, ShardRoot
 from peerage.net import openapi, requests
-from peerage.net.bodies import hang_up, read_small, receive_object, send_object
+from peerage.net.bodies import PROTOCOL, hang_up, read_small, receive_object, send_object, spoken
 from peerage.net.connections import Connections, HttpServer
 from peerage.net.membership import Membership, NowSeconds, Roster
 from peerage.net.quota import Quota
@@ -73,7 +73,9 @@ class PeerServer:
         release: str = "",
         idle_s: float = limits.IDLE_S,
         throttle: Throttle | None = None,
+        versions: Sequence[int] = version.KNOWN,
     ) -> None:
+        self._versions = versions
         self._throttle = throttle or Throttle()
         self._service = service
         self._member = member
@@ -141,13 +143,13 @@ class PeerServer:
             if not self._quota.enter(caller.id, asyncio.get_running_loop().time()):
                 raise Refusal(RefusalCode.BUSY, "too many requests: slow down")
             try:
-                version.check(request.headers.get(version.HEADER))
                 route, ids = requests.match(request.method, request.rel_url.raw_path)
+                request[PROTOCOL] = version.check(request.headers.get(version.HEADER), self._versions)
                 return await self._answer(request, await self._routes[route](request, caller, ids))
             finally:
                 self._quota.leave(caller.id)
         except Refusal as refusal:
-            return _refused(request, refusal)
+            return _refused(request, refusal, self._versions)
         except (ConnectionError, TimeoutError):
             hang_up(request)
             return web.Response(status=500)
@@ -169,9 +171,7 @@ class PeerServer:
     async def _answer(self, request: web.BaseRequest, result: Any) -> web.StreamResponse:
         if isinstance(result, web.StreamResponse):
             return result
-        response = web.Response(
-            body=encode(result), content_type="application/json", headers={version.HEADER: str(version.CURRENT)}
-        )
+        response = web.Response(body=encode(result), content_type="application/json", headers=spoken(request))
         async with asyncio.timeout(self._idle_s):  # aiohttp would wait for ever for who never reads a long listing
             await response.prepare(request)
             await response.write_eof()
@@ -188,7 +188,7 @@ class PeerServer:
     async def _hello(self, request: web.BaseRequest, _caller: MemberInfo, _ids: tuple[str, ...]) -> Hello:
         requests.only(request.query, set())
         free = await self._service.free_bytes()
-        return Hello(member=self._member, protocols=list(version.KNOWN), release=self._release[:40], free_bytes=free)
+        return Hello(member=self._member, protocols=list(self._versions), release=self._release[:40], free_bytes=free)
 
     async def _openapi(self, request: web.BaseRequest, _caller: MemberInfo, _ids: tuple[str, ...]) -> dict[str, Any]:
         requests.only(request.query, set())
@@ -293,13 +293,17 @@ class PeerServer:
             yield pace
 
 
-def _refused(request: web.BaseRequest, refusal: Refusal) -> web.Response:
+def _refused(request: web.BaseRequest, refusal: Refusal, versions: Sequence[int] = version.KNOWN) -> web.Response:
     response = web.Response(
         status=refusal.status,
         body=encode(ErrorBody(refusal.code.value, str(refusal)[:1000])),
         content_type="application/json",
-        headers={version.HEADER: str(version.CURRENT)},
+        headers=spoken(request),
     )
+    if refusal.code is RefusalCode.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(requests.allowed(request.rel_url.raw_path))
+    if refusal.code is RefusalCode.UNKNOWN_VERSION:
+        response.headers[version.OFFER_HEADER] = version.offer(versions)
     if refusal.code in TRANSIENT and refusal.status in (429, 503):
         response.headers["Retry-After"] = str(limits.RETRY_AFTER_S)
     if request.body_exists and not request.content.at_eof():

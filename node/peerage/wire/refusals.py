@@ -16,6 +16,7 @@ class RefusalCode(StrEnum):
     MALFORMED = "malformed"
     UNKNOWN_VERSION = "unknown_version"
     NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
     LENGTH_REQUIRED = "length_required"
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
@@ -44,6 +45,7 @@ STATUS: dict[RefusalCode, int] = {
     RefusalCode.MALFORMED: 400,
     RefusalCode.UNKNOWN_VERSION: 400,
     RefusalCode.NOT_FOUND: 404,
+    RefusalCode.METHOD_NOT_ALLOWED: 405,
     RefusalCode.LENGTH_REQUIRED: 411,
     RefusalCode.TOO_LARGE: 413,
     RefusalCode.TOO_SLOW: 408,
