@@ -239,6 +239,8 @@ class FakeLedger:
             root=revision.root,
             leaves=revision.leaves,
             revised_epoch=Epoch(self.epoch),
+            bytes_up=revision.bytes_up,
+            bytes_down=revision.bytes_down,
         )
 
     def _remove(self, id: AgreementId, leaves: int) -> None:

@@ -157,7 +157,7 @@ class BookLedger:
         assert typed.recover(digest, client) == typed.address_of(NODE_KEY)
         self.agreements[revision.agreement] = replace(
             info, sequence=revision.sequence, revision=digest, root=revision.root, leaves=revision.leaves,
-            revised_epoch=Epoch(self.epoch),
+            revised_epoch=Epoch(self.epoch), bytes_up=revision.bytes_up, bytes_down=revision.bytes_down,
         )  # fmt: skip
 
     async def loss_of(self, id: AgreementId) -> Loss | None:

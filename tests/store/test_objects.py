@@ -363,7 +363,7 @@ def test_a_newer_index_is_refused_by_version(store: ObjectStore, tmp_path: Path)
     db = sqlite3.connect(tmp_path / "objects.sqlite")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(UnknownVersion, match="schema 99, this release knows 4"):
+    with pytest.raises(UnknownVersion, match="schema 99, this release knows 5"):
         open_store(tmp_path)
 
 

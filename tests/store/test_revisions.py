@@ -96,7 +96,7 @@ def test_removed_objects_of_version_2_are_mended(store: ObjectStore, tmp_path: P
     store.close()
     with closing(sqlite3.connect(tmp_path / "objects.sqlite")) as db:
         db.execute("UPDATE objects SET root = zeroblob(24) || x'00000000000000ff' WHERE root = ?", (R[2],))
-        db.execute("DROP TABLE reservations")
+        db.executescript("DROP TABLE reservations; DROP TABLE served")
         db.execute("PRAGMA user_version = 2")
         db.commit()
     again = ObjectStore.open(tmp_path / "objects", tmp_path / "objects.sqlite", reserve_bytes=0)

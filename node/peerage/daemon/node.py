@@ -42,6 +42,7 @@ from peerage.flow.returned import look_for_anchor, record_again
 from peerage.flow.scrub import Scrubber, report_damage
 from peerage.flow.settling import Settling
 from peerage.flow.sharing import below_promise
+from peerage.flow.traffic import note_read
 from peerage.flow.unserved import demand_unserved
 from peerage.flow.watch import watch
 from peerage.keys.keystore import Keystore
@@ -210,6 +211,7 @@ class Node:
                 ("watch", loops.each_epoch(lambda _: self._watch(context, verbs))),
                 ("probe", loops.until_done(lambda time: prober.probe(time, log_event))),
                 ("report", loops.until_done(lambda time: prober.send(time, log_event))),
+                ("read", loops.each_block(lambda _: self._note_read(context, peers))),
                 ("quality", loops.each_epoch(lambda _: self._rank(context, measures, peers))),
                 ("endpoints", loops.each_epoch(lambda time: self._compare(chain, time))),
                 ("schedule", scheduler.run()),
@@ -325,6 +327,10 @@ class Node:
 
     def _limited(self) -> bool:
         return self._limits.up() is not None or self._limits.down() is not None
+
+    async def _note_read(self, context: NodeContext, peers: PeerClient) -> None:
+        if read := peers.take_read():
+            await context.in_worker(note_read, context.catalogue, read)
 
     async def _rank(self, context: NodeContext, measures: Measures, peers: PeerClient) -> None:
         measures.saw(peers.take_moved())

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from peerage.deal import amend, negotiate
 from peerage.deal.decision import Decision
@@ -20,9 +19,11 @@ from peerage.flow.context import Decide, forget_decision
 from peerage.flow.cosign import Cosigner
 from peerage.flow.opening import LeafOpener
 from peerage.flow.provided import ProvidedAgreements
+from peerage.flow.standing import Standings
 from peerage.flow.trees import Trees
 from peerage.model import AgreementId, Epoch, MemberId, ObjectKind, Receipt, ShardRoot
 from peerage.net.membership import Membership, NowSeconds, Roster
+from peerage.net.service import Reading
 from peerage.ports import Buffer, Ledger
 from peerage.shard.tree import TreeHasher
 from peerage.store.objects import ObjectReader, ObjectStore, Upload
@@ -38,7 +39,6 @@ from peerage.store.refusals import (
 from peerage.store.reservations import Reservation
 from peerage.wire.refusals import Refusal, RefusalCode
 from peerage_chain import typed
-from peerage_chain.errors import ChainFault
 from peerage_chain.typed import Domain
 from peerage_chain.types import (
     LIVE_STATES,
@@ -47,7 +47,6 @@ from peerage_chain.types import (
     ChainTime,
     Challenge,
     MemberInfo,
-    Offer,
     Revision,
     Sample,
     Terms,
@@ -67,18 +66,6 @@ _CODES: tuple[tuple[type[Exception], RefusalCode], ...] = (
 
 
 _UNCOVERED = negotiate.Refuse(RefusalCode.POLICY_REFUSED, "this node cannot cover the collateral now", "balance")
-
-
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """What a decision on terms depends on. offer: on chain. balance: free, micro-credits. room: bytes for this client,
-    and the rule that allows no more. unopened: other terms signed for it that may still be opened."""
-
-    offer: Offer
-    balance: int
-    now: Epoch
-    room: tuple[int, str]
-    unopened: Sequence[Reservation]
 
 
 class Provider:
@@ -109,6 +96,7 @@ class Provider:
         self._cosigner = Cosigner(node_key, domain, ledger, store, self._provided, self._membership, self._trees)
         self._opener = LeafOpener(store, self._trees)
         self._proposing = asyncio.Lock()
+        self._standings = Standings(member, ledger, store, policy, self._membership, self._provided)
 
     # --- the chain as it was seen -------------------------------------------------------------------------------------
 
@@ -131,12 +119,12 @@ class Provider:
         except ValueError as error:
             raise Refusal(RefusalCode.BAD_TERMS, str(error)) from error
         async with self._proposing:  # two proposals at once must not be promised the same room
-            at = await self._standing(caller, AgreementId(digest))
+            at = await self._standings.of(caller, AgreementId(digest))
             decision = negotiate.decide(terms, self._policy(), at.offer, at.room, caller, at.now)
             if isinstance(decision, negotiate.Accept) and terms.collateral > at.balance:
                 decision = _UNCOVERED
-            if not isinstance(decision, negotiate.Refuse) and len(at.unopened) >= negotiate.UNOPENED_MAX:
-                decision = _too_many(at.unopened)
+            if not isinstance(decision, negotiate.Refuse):
+                decision = at.refusal(opening=True) or decision
             self._tell(caller, decision, terms, "propose", at.now)
             if isinstance(decision, negotiate.Refuse):
                 raise Refusal(decision.code, decision.reason)
@@ -152,10 +140,12 @@ class Provider:
         if info.terms.client != caller.id:
             raise Refusal(RefusalCode.NO_SUCH_AGREEMENT, "no such agreement of yours with this node")
         async with self._proposing:
-            at = await self._standing(caller, info.id, amendment.number)
+            at = await self._standings.of(caller, info.id, amendment.number)
             decision = amend.decide(amendment, info, self._policy().give, at.offer, at.room, caller, at.now)
             if isinstance(decision, negotiate.Accept) and amendment.collateral - info.collateral > at.balance:
                 decision = _UNCOVERED
+            if not isinstance(decision, negotiate.Refuse):
+                decision = at.refusal(opening=False) or decision
             self._tell(caller, decision, amendment, "amend", at.now)
             if isinstance(decision, negotiate.Refuse):
                 raise Refusal(decision.code, decision.reason)
@@ -183,43 +173,6 @@ class Provider:
             Decision("provider", caller.id, action, ok, decision.rule, decision.reason, now, terms.capacity, price)
         )
 
-    async def _standing(self, caller: MemberInfo, asked: AgreementId, number: int = 0) -> _Standing:
-        """asked, number: what is being decided on; room kept for it before is free for it."""
-        own = self._membership.member(self._member)
-        if own is None:
-            raise Refusal(RefusalCode.POLICY_REFUSED, "this node's member is not on chain")
-        give = self._policy().give
-        try:
-            infos = await self._provided.all()
-            both = await self._ledger.agreements_of(self._member) if give.barter_percent else ()
-            balance = await self._ledger.balance(self._member)
-        except ChainFault as error:
-            raise Refusal(RefusalCode.CHAIN_UNAVAILABLE, "this node cannot reach the chain now") from error
-        now = (await self._provided.time()).epoch
-        kept = await asyncio.to_thread(self._reserved, infos, now)
-        others = [r for r in kept if (r.agreement, r.number) != (asked, number)]
-        theirs = [r for r in others if r.client == caller.id]
-        needed, reserved = self._provided.room_needed, sum(r.capacity for r in others)
-        live_theirs = [a for a in infos if a.terms.client == caller.id]
-        room = negotiate.room_for(
-            give,
-            own.offer,
-            signed_bytes=needed(infos) + reserved,
-            free_bytes=await asyncio.to_thread(self._store.room_bytes) - reserved,
-            signed_for_client=needed(live_theirs) + sum(r.capacity for r in theirs),
-            taken_bytes=needed([a for a in both if a.terms.client == self._member]),
-        )
-        return _Standing(own.offer, balance, now, room, [r for r in theirs if r.number == 0])
-
-    def _reserved(self, infos: Sequence[AgreementInfo], now: Epoch) -> list[Reservation]:
-        """Room kept for what may still be recorded; the rest is let go."""
-        recorded = {info.id: info.amendments for info in infos}
-        kept = self._store.reservations.all()
-        over = [r for r in kept if r.open_by < now or recorded.get(r.agreement, -1) >= r.number]
-        if over:
-            self._store.reservations.drop(over)
-        return [r for r in kept if r not in over]
-
     async def refresh(self) -> list[AgreementInfo]:
         """Once an epoch: take in what the chain recorded, and drop what nothing binds this node to keep.
 
@@ -227,6 +180,7 @@ class Provider:
         """
         infos = await self._provided.all()
         now = (await self._ledger.now()).epoch
+        await self._standings.keep_served()
         for info in infos:
             if self._provided.is_over(info, now):
                 await asyncio.to_thread(self._store.drop_agreement, info.id)
@@ -293,6 +247,9 @@ class Provider:
     async def open_object(self, caller: MemberInfo, root: ShardRoot) -> ObjectReader:
         with refusing():
             return await asyncio.to_thread(self._store.open_object, caller.id, root)
+
+    def served(self, reading: Reading, n_bytes: int) -> None:
+        self._standings.count(reading.agreement, n_bytes)
 
     async def list_objects(
         self, caller: MemberInfo, agreement: AgreementId, start: int, count: int
@@ -375,12 +332,6 @@ def refusing() -> Iterator[None]:
         raise Refusal(RefusalCode.DISK_FULL, "the disk is full") from error
     except LocalFault as error:
         raise Refusal(RefusalCode.INTERNAL, "this node cannot store or read now; its owner can see why") from error
-
-
-def _too_many(unopened: Sequence[Reservation]) -> negotiate.Refuse:
-    until = min(kept.open_by for kept in unopened) + 1
-    reason = f"{len(unopened)} terms signed for you are not open yet: open them, or wait until epoch {until}"
-    return negotiate.Refuse(RefusalCode.OVER_CAPACITY, reason, "unopened terms")
 
 
 def _may_write(caller: MemberInfo) -> None:

@@ -14,6 +14,7 @@ from hashlib import sha256
 import msgspec
 
 from peerage.errors import PeerError
+from peerage.flow import traffic
 from peerage.flow.context import NodeContext, Report, warn
 from peerage.flow.objects import sync_objects
 from peerage.flow.room import HEAD_RESERVE, Room
@@ -153,7 +154,7 @@ async def record(context: NodeContext, report: Report) -> list[str]:
         waiting: list[str] = []
         agreements = {a.id: a for a in context.catalogue.agreements()}
         busy = {r.agreement for r in context.catalogue.queued_revisions()}
-        ids = busy | set(context.catalogue.agreements_to_revise())
+        ids = busy | set(context.catalogue.agreements_to_revise()) | traffic.to_sign(context.catalogue)
         results = await asyncio.gather(*(_revise(context, agreements[id], report) for id in ids if id in agreements))
         waiting.extend(r for r in results if isinstance(r, str))
         # Co-signed is as good as recorded for whoever must keep it: the anchor need not wait for another block.
@@ -210,7 +211,7 @@ async def _refresh(context: NodeContext, agreement: LocalAgreement) -> Agreement
 async def _cosign(context: NodeContext, info: AgreementInfo) -> QueuedRevision | None:
     objects = await recorded_objects(context, info)
     fresh = [o.root for o in objects if o.sequence is None]
-    if not fresh:
+    if not fresh and traffic.bytes_down(context.catalogue, info) < info.bytes_down + traffic.SIGN_FROM_BYTES:
         return None
     return await sign_revision(context, info, objects, fresh)
 
@@ -247,7 +248,7 @@ async def sign_revision(
         leaves=leaves,
         # What is recorded never shrinks, though objects are removed, and a recovered node counts from zero.
         bytes_up=max(info.bytes_up, sum(o.leaves for o in objects) * LEAF_SIZE),
-        bytes_down=max(info.bytes_down, context.catalogue.counter(f"down:{info.terms.provider}")),
+        bytes_down=traffic.bytes_down(context.catalogue, info),
         expires=Epoch(time.epoch + REVISION_LIFE_EPOCHS),
     )
     own = typed.sign(context.node_key, typed.revision_digest(revision, context.domain))

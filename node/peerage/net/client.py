@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TypeVar
@@ -50,6 +51,7 @@ from peerage_chain.types import Amendment, NodeInfo, Revision, Terms
 R = TypeVar("R")
 
 CONNECTIONS_PER_PEER = 8
+_READ_MAX = 100_000
 NOTED_BYTES = 256 * KIB
 """Of smaller bodies the time is that of the request, not of the bytes."""
 TRIES = 4
@@ -86,6 +88,7 @@ class PeerClient:
         self._contexts: dict[bytes, ssl.SSLContext] = {}
         self._traffic: dict[MemberId, Traffic] = {}
         self._moved: dict[MemberId, Moved] = {}
+        self._read: Counter[tuple[MemberId, ShardRoot]] = Counter()
 
     @property
     def traffic(self) -> Mapping[MemberId, Traffic]:
@@ -96,6 +99,11 @@ class PeerClient:
         """What bodies moved at full speed since the last call, by member."""
         moved, self._moved = self._moved, {}
         return moved
+
+    def take_read(self) -> Mapping[tuple[MemberId, ShardRoot], int]:
+        """Bytes of each object that were read since the last call; of _READ_MAX objects at most."""
+        read, self._read = self._read, Counter()
+        return read
 
     async def close(self) -> None:
         if self._session is not None:
@@ -213,6 +221,8 @@ class PeerClient:
             self._note(member, call, len(data), begun_s)
         if length is not None and len(data) != length:
             raise PeerFault(f"member {member} sent {len(data)} bytes where {length} were asked for", member)
+        if len(self._read) < _READ_MAX or (member, root) in self._read:
+            self._read[member, root] += len(data)
         return data
 
     async def list_objects(self, member: MemberId, agreement: AgreementId) -> list[tuple[ShardRoot, int]]:

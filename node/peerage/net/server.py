@@ -267,7 +267,9 @@ class PeerServer:
         try:
             offset, length = requests.byte_range(request.headers.get("Range"), reading.size)
             async with self._turn(self._throttle.up, length) as pace:
-                return await send_object(request, reading, offset, length, self._in_reader, self._idle_s, pace)
+                sent = await send_object(request, reading, offset, length, self._in_reader, self._idle_s, pace)
+            self._service.served(reading, length)
+            return sent
         finally:
             reading.close()
 

@@ -57,6 +57,14 @@ class Deals(Database):
             )
         ]
 
+    def agreement_of(self, provider: MemberId, root: ShardRoot) -> AgreementId | None:
+        """One with that provider under which an object of this root is stored."""
+        rows = self._rows(
+            "SELECT a.id FROM agreements a JOIN objects o ON o.agreement=a.id WHERE a.provider=? AND o.root=? LIMIT 1",
+            (provider, root),
+        )
+        return AgreementId(rows[0][0]) if rows else None
+
     def recorded_object(self, agreement: AgreementId, least: int, near: bytes) -> tuple[ShardRoot, int] | None:
         """(root, leaves) of an object that a co-signed revision holds, of `least` leaves at least: the next one after
         `near` in the order of their roots, or the first of all. None if there is none."""

@@ -22,11 +22,16 @@ from peerage.store.refusals import DiskFull
 __all__ = ["Health", "NewObject", "ObjectIndex", "ObjectRow"]
 
 _ROOT = 32
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _RESERVATIONS = """
 CREATE TABLE reservations (
   agreement BLOB NOT NULL, number INTEGER NOT NULL, client INTEGER NOT NULL,
   capacity INTEGER NOT NULL, open_by INTEGER NOT NULL, PRIMARY KEY (agreement, number)
+) WITHOUT ROWID
+"""
+_SERVED = """
+CREATE TABLE served (
+  agreement BLOB PRIMARY KEY REFERENCES agreements (id) ON DELETE CASCADE, bytes INTEGER NOT NULL
 ) WITHOUT ROWID
 """
 SCHEMA = """
@@ -67,7 +72,7 @@ CREATE VIEW signed_revisions AS
   SELECT agreement, sequence, digest, previous, root, leaves, expires, revision, client_signature, provider_signature,
     object_count, recorded, id FROM revisions;
 """
-SCHEMA += _RESERVATIONS
+SCHEMA += f"{_RESERVATIONS};{_SERVED}"
 _UPGRADES = {
     1: """
 ALTER TABLE objects ADD COLUMN removed INTEGER;
@@ -77,6 +82,7 @@ ALTER TABLE revisions ADD COLUMN removed BLOB NOT NULL DEFAULT x''
     # Version 2 wrote the roots of removed objects as text, which cannot be read back when it is no UTF-8.
     2: "UPDATE objects SET root = CAST(root AS BLOB) WHERE typeof(root) = 'text'",
     3: _RESERVATIONS,
+    4: _SERVED,
 }
 """What takes each version to the next."""
 

@@ -30,6 +30,7 @@ from peerage.store.reconcile import Reconciliation, reconcile
 from peerage.store.refusals import BadObject, DiskFull, OverCapacity, RevisionConflict, UnknownAgreement, UnknownObject
 from peerage.store.reservations import Reservations
 from peerage.store.revisions import RevisionBook, SignedRevision
+from peerage.store.served import Served
 from peerage.store.upload import Upload
 
 __all__ = ["ObjectReader", "ObjectStore", "Reconciliation", "SignedRevision", "Upload", "Usage"]
@@ -50,7 +51,7 @@ class Usage:
 
 
 class ObjectStore:
-    """See the module. One process at a time, which the home's lock ensures. See RevisionBook, Reservations."""
+    """See the module. One process at a time, which the home's lock ensures. See RevisionBook, Reservations, Served."""
 
     def __init__(
         self, directory: Path, index: Path, reserve_bytes: int, write: Callable[[int, Buffer], int] = os.write
@@ -68,6 +69,7 @@ class ObjectStore:
         self._commits: GroupCommit[tuple[Upload, NewObject]] = GroupCommit(self._commit_batch)
         self.revisions = RevisionBook(self._index)
         self.reservations = Reservations(self._index)
+        self.served = Served(self._index)
         self.reconciliation = reconcile(self._files, self._index)
         self._used: dict[AgreementId, int] = dict(
             self._index.all("SELECT agreement, sum(size) FROM objects WHERE removed IS NULL GROUP BY agreement")
