@@ -25,6 +25,7 @@ from peerage.shard.tree import AgreementTree, object_tree
 from peerage.store.catalogue import Catalogue
 from peerage_chain import typed
 from peerage_chain.errors import ChainUnavailable, Reverted
+from peerage_chain.quality import QualityRecord
 from peerage_chain.types import (
     AgreementInfo,
     AgreementState,
@@ -73,6 +74,7 @@ class BookLedger:
     removals: dict[AgreementId, Removal] = field(default_factory=dict)
     losses: dict[AgreementId, Loss] = field(default_factory=dict)
     asked: tuple[int, ...] = (0,)
+    records: dict[MemberId, list[QualityRecord | None]] = field(default_factory=dict)
 
     def _reach(self) -> None:
         if self.away:
@@ -163,6 +165,12 @@ class BookLedger:
     async def loss_of(self, id: AgreementId) -> Loss | None:
         self._reach()
         return self.losses.get(id)
+
+    async def quality_records(
+        self, providers: Sequence[MemberId], first: Epoch, end: Epoch
+    ) -> dict[MemberId, list[QualityRecord | None]]:
+        self._reach()
+        return {member: self.records.get(member, []) for member in providers}
 
     async def removal_of(self, id: AgreementId) -> Removal | None:
         self._reach()

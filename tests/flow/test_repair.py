@@ -11,15 +11,20 @@ import pytest
 from tests.flow.network import CLIENT, network
 from tests.flow.test_backup_restore import make_tree, same
 
+from peerage.deal.decision import Decision
 from peerage.flow import losses
 from peerage.flow.backup import backup
 from peerage.flow.context import NodeContext, silent
 from peerage.flow.health import health_of
 from peerage.flow.losses import find_losses
+from peerage.flow.quality import below_since, refresh_quality
 from peerage.flow.repair import repair
 from peerage.flow.restore import restore
 from peerage.flow.watch import watch
 from peerage.model import AgreementId, MemberId, ObjectKind
+from peerage.store.home import Home
+from peerage.store.measures import Measures
+from peerage_chain.quality import Figures, QualityRecord
 from peerage_chain.types import Epoch, Loss, MemberStatus
 
 VICTIM = MemberId(4)
@@ -198,4 +203,98 @@ async def test_the_policy_says_how_many_missed_proofs_are_a_loss(tmp_path: Path)
         ledger.epoch, ledger.due = 17, ledger.due | {(id, 16)}
         await watch(patient)
         assert await repair(patient, silent) > 0
+        assert shards_at(context, victim) == 0
+
+
+async def test_a_provider_that_the_policy_refuses_later_is_replaced(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, _, _):
+        await backup(context, [os.fsencode(source)], silent)
+        await watch(context)
+        victim = max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
+        held = shards_at(context, victim)
+        policy = context.policy().set("take.legal_entities_deny", (bytes([victim]) * 32).hex())
+        told: list[Decision] = []
+        strict = replace(context, policy=lambda: policy, decided=told.append)
+        assert await repair(strict, silent) == held > 0
+        assert shards_at(context, victim) == 0
+        assert [(d.member, d.action, d.rule) for d in told if d.action == "replace"] == [
+            (victim, "replace", "take.legal_entities_deny")
+        ]
+        health = health_of(context.catalogue)
+        assert (health.whole, health.repair_bytes) == (health.total, health.repair_bytes_least)
+
+
+def record(kib_s: int) -> QualityRecord:
+    return QualityRecord(Figures(kib_s, kib_s, 10, 100), 3)
+
+
+async def test_a_provider_below_the_floor_gets_nothing_new_and_is_replaced_in_the_end(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, _):
+        await backup(context, [os.fsencode(source)], silent)
+        policy = context.policy().set("take.min_bandwidth_kib_s", "400").set("take.replace_after_epochs", "5")
+        told: list[Decision] = []
+        wants = replace(context, policy=lambda: policy, decided=told.append)
+        measures = Measures(Home.create(tmp_path / "home"))
+        first, other = sorted((m.id for m in ledger.members if m.id != CLIENT), key=lambda m: -shards_at(context, m))[
+            :2
+        ]
+        members = [m.id for m in ledger.members if m.id != CLIENT]
+        ledger.records = {m: [record(100 if m in (first, other) else 4000)] * 4 for m in members}
+        ledger.records[other] = [record(300)] * 4
+        held = shards_at(context, first)
+        assert held
+        for epoch in range(12, 12 + 5):
+            ledger.epoch = epoch
+            await watch(wants)
+            await refresh_quality(wants, measures)
+            assert await repair(wants, silent) == 0, "five epochs first"
+        (tmp_path / "more").write_bytes(os.urandom(3_000_000))
+        await backup(wants, [os.fsencode(tmp_path / "more")], silent)
+        assert shards_at(context, first) == held, "nothing new meanwhile"
+        ledger.epoch = 18
+        await watch(wants)
+        await refresh_quality(wants, measures)
+        assert await repair(wants, silent) == held
+        assert shards_at(context, first) == 0
+        assert shards_at(context, other) > 0, "one at a time, the worst first"
+        assert any(d.rule == "take.replace_after_epochs" and d.member == first for d in told)
+        ledger.records[other] = [record(4000)] * 4
+        await refresh_quality(wants, measures)
+        assert below_since(context.catalogue, other) == 0
+        assert await repair(wants, silent) == 0
+
+
+async def test_repair_keeps_to_its_rate_and_goes_on_in_the_next_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        await watch(context)
+        victim = max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
+        held = shards_at(context, victim)
+        assert held > 1
+        peers.shelves[victim].down = True
+        ledger.members = [replace(m, status=MemberStatus.LEFT) if m.id == victim else m for m in ledger.members]
+        policy = context.policy().set("take.repair_kib_s", "1")
+        slow = replace(context, policy=lambda: policy)
+        slept: list[float] = []
+        ahead = [0.0]
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            ahead[0] += max(0.0, seconds)
+
+        monkeypatch.setattr("peerage.flow.repair.asyncio.sleep", sleep)
+        monkeypatch.setattr("peerage.flow.repair.monotonic", lambda: ahead[0])
+        said: list[str] = []
+        calls = [await repair(slow, lambda event: said.append(event.get("message", "")))]
+        while sum(calls) < held:
+            calls.append(await repair(slow, silent))
+        assert len(calls) > 1, "ten seconds are an epoch here"
+        assert any("left for the next epoch" in message for message in said)
+        assert calls == [1] * held, "at a KiB a second a stripe takes more than an epoch"
+        assert sum(slept) == 10 * (held - 1)
         assert shards_at(context, victim) == 0

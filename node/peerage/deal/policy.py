@@ -78,6 +78,9 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may offer less. code: k+m of new stripes, as in "4+2"; "auto" takes the largest that the network carries
     (node/spec/placement.md).
     repair_after_epochs: missed proofs in a row after which shards at a provider that cannot be reached count as lost.
+    repair_kib_s: how fast repair reads and writes at most, together; 0: as fast as it can.
+    replace_after_epochs: epochs in a row in which a provider's measured quality or bandwidth may be below the policy's
+    floor, before what it holds is moved to others.
     demand_after_epochs: epochs for which a provider that proves may serve nothing, before leaves are demanded on chain.
     renew_epochs: an agreement is renewed when it has so many left, or half a term if that is less; when half of that
     has passed in vain, what it holds is moved elsewhere. withheld_percent: of an epoch's pay, when what drawn members
@@ -99,6 +102,8 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention_epochs: U32 = 168
     renew_epochs: Epochs = 168
     repair_after_epochs: Epochs = 3
+    repair_kib_s: U32 = 0
+    replace_after_epochs: Epochs = 24
     demand_after_epochs: Epochs = 6
     code: CodeName = "auto"
     withheld_percent: Percent = 0

@@ -1,18 +1,22 @@
 """What is lost, by the evidence there is (node/spec/repair.md). A single lost shard becomes a durable debt.
 
-Certain at once: the agreement failed, lapsed or ended; its provider left or is leaving; the provider reported leaves as
-lost; or it serves bytes that do not match what it signed for. Certain after `take.repair_after_epochs` missed proofs in
-a row: a provider that cannot be reached. One reboot moves nothing.
+Certain at once: the agreement failed, lapsed or ended; its provider left or is leaving, or the policy refuses it now;
+the provider reported leaves as lost; or it serves bytes that do not match what it signed for. Certain after
+`take.repair_after_epochs` missed proofs in a row: a provider that cannot be reached. One reboot moves nothing. Who is
+below the policy's floor for `take.replace_after_epochs` is replaced, the worst one first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from peerage.deal.amend import moving_window
+from peerage.deal.decision import Decision
+from peerage.deal.negotiate import permits
 from peerage.errors import PeerError, PeerRefused
 from peerage.flow.context import NodeContext, Report, note, warn
+from peerage.flow.quality import below_since, quality_of
 from peerage.model import LEAF_SIZE, AgreementId, Epoch, MemberId, ObjectKind, ShardRoot
 from peerage.shard.tree import object_tree
 from peerage.store.rows import LocalAgreement, StoredObject
@@ -50,6 +54,8 @@ async def find_losses(context: NodeContext, report: Report) -> Losses:
     sound: list[LocalAgreement] = []
     for agreement in context.catalogue.agreements():
         id, provider = agreement.id, agreement.provider
+        if agreement.live:
+            await _reported(context, agreement, losses, report)  # heads, too
         if id not in holding:
             continue
         if not agreement.live:
@@ -63,7 +69,9 @@ async def find_losses(context: NodeContext, report: Report) -> Losses:
             losses.leaving[id] = f"member {provider} is leaving"
         elif ends_soon(context, agreement, info):
             losses.leaving[id] = f"it ends in epoch {agreement.end_epoch} and was not renewed"
-        await _reported(context, agreement, losses, report)
+        elif not (permitted := permits(info, context.policy())) and permitted.rule != "status":
+            losses.leaving[id] = f"the policy refuses member {provider} now: {permitted.reason}"
+            _tell(context, provider, permitted.rule, permitted.reason)
         checks = context.catalogue.checks(id, patience)
         if not checks or checks[0].proven:
             sound.append(agreement)
@@ -76,7 +84,29 @@ async def find_losses(context: NodeContext, report: Report) -> Losses:
             else:
                 warn(report, f"member {provider} missed its last proof ({found}): watching")
     await _look_at_one(context, sound, losses, report)
+    _replace_worst(context, holding - losses.over.keys() - losses.leaving.keys(), losses)
     return losses
+
+
+def _replace_worst(context: NodeContext, holding: Collection[AgreementId], losses: Losses) -> None:
+    """What the worst of the providers holds that have been below the policy's floor for long; one at a time."""
+    now, patience = context.catalogue.counter("valid-through") + 1, context.policy().take.replace_after_epochs
+    held = {a.provider for a in context.catalogue.agreements() if a.id in holding}
+    since = {member: below_since(context.catalogue, member) for member in held}
+    late = [member for member in held if since[member] and now - since[member] >= patience]
+    if losses.leaving or not late:
+        return
+    worst = min(late, key=lambda member: (quality_of(context.catalogue, member), member))
+    reason = f"member {worst} has been below the policy's floor since epoch {since[worst]}"
+    for agreement in context.catalogue.agreements():
+        if agreement.provider == worst and agreement.id in holding:
+            losses.leaving[agreement.id] = reason
+    _tell(context, worst, "take.replace_after_epochs", reason)
+
+
+def _tell(context: NodeContext, provider: MemberId, rule: str, reason: str) -> None:
+    now = Epoch(context.catalogue.counter("valid-through") + 1)
+    context.decided(Decision("client", provider, "replace", False, rule, reason, now))
 
 
 def ends_soon(context: NodeContext, agreement: LocalAgreement, provider: MemberInfo) -> bool:

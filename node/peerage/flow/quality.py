@@ -19,7 +19,9 @@ RECORDS_KEPT = 16
 UNKNOWN = 0.5
 """The quality of a member of whom nothing is known: neither favoured nor shunned."""
 LOWEST = 0.01
+ENOUGH_RECORDS = 3
 _COUNTER = "quality:"
+_BELOW = "below-floor-since:"
 _SCALE = 10_000
 
 
@@ -39,12 +41,32 @@ async def refresh_quality(context: NodeContext, measures: Measures) -> dict[Memb
     """Read the newest records of all members, and note each one's quality in the catalogue."""
     records = await read_records(context)
     qualities = judge(records, measures.rates())
+    now = (await context.ledger.now()).epoch
     for member in records:
+        _note_floor(context, member, qualities.get(member), records[member], now)
         kept = qualities.get(member)
         value = 0 if kept is None else max(1, round(kept * _SCALE))
         if context.catalogue.counter(f"{_COUNTER}{member}") != value:
             context.catalogue.set_counter(f"{_COUNTER}{member}", value)
     return qualities
+
+
+def below_since(catalogue: Catalogue, member: MemberId) -> int:
+    """The epoch from which on a provider has been below the policy's floor without a break; 0 if it is not."""
+    return catalogue.counter(f"{_BELOW}{member}")
+
+
+def _note_floor(
+    context: NodeContext, member: MemberId, known: float | None, records: Sequence[QualityRecord | None], now: Epoch
+) -> None:
+    """Speed counts by the median of the epochs that were measured, once there are enough of them."""
+    take = context.policy().take
+    found = [min(r.figures.down_kib_s, r.figures.up_kib_s) for r in records if r is not None]
+    slow = len(found) >= ENOUGH_RECORDS and statistics.median(found) < take.min_bandwidth_kib_s
+    below = slow or (known is not None and 100 * known < take.min_quality_percent)
+    since = below_since(context.catalogue, member)
+    if below != bool(since):
+        context.catalogue.set_counter(f"{_BELOW}{member}", max(1, now) if below else 0)
 
 
 async def read_records(context: NodeContext) -> Mapping[MemberId, Sequence[QualityRecord | None]]:

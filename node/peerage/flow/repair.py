@@ -6,6 +6,9 @@ What counts as lost, and when: losses.py. node/spec/repair.md.
 
 from __future__ import annotations
 
+import asyncio
+from time import monotonic
+
 from peerage.errors import IntegrityError, PeerError, TooFewProviders, TooFewShards
 from peerage.flow.context import NodeContext, Report, note, warn
 from peerage.flow.fetch import Fetcher
@@ -13,7 +16,7 @@ from peerage.flow.losses import Losses, find_losses
 from peerage.flow.publish import publish
 from peerage.flow.room import Room, Slot
 from peerage.flow.stripe import StripeWriter
-from peerage.model import LEAF_SIZE, MemberId, ObjectKind, PackRecord, ShardLocation, ShardRoot
+from peerage.model import KIB, LEAF_SIZE, MemberId, ObjectKind, PackRecord, ShardLocation, ShardRoot
 from peerage.ports import Buffer
 from peerage.shard.code import coder
 from peerage.shard.tree import object_tree
@@ -26,6 +29,7 @@ REPAIRED, MOVED, LEAST = "repaired-shards", "repair-bytes", "repair-bytes-least"
 async def repair(context: NodeContext, report: Report) -> int:
     """Repair every stripe that lost a shard, as far as there are members to take it; returns shards made good.
 
+    After an epoch's time it returns, and goes on when it is called again.
     Safe to interrupt: a shard moves in the catalogue only after its new provider's receipt. Raises nothing for a
     single stripe that cannot be repaired now: it stays degraded and is tried again. Raises ChainUnavailable.
     """
@@ -41,6 +45,7 @@ async def repair(context: NodeContext, report: Report) -> int:
         return 0
     for id, reason in (losses.over | losses.leaving).items():
         note(report, f"shards under agreement {id.hex()[:16]} are put elsewhere: {reason}")
+    epoch_s = (await context.ledger.now()).epoch_s
     room = Room(context, report)
     try:
         for agreement in context.catalogue.agreements():
@@ -53,8 +58,14 @@ async def repair(context: NodeContext, report: Report) -> int:
         warn(report, f"{len(stripes)} stripes wait for repair: {error}")
         return 0
     fetcher = Fetcher(context)
-    repaired = 0
-    for no in stripes:
+    repaired, begun_s, moved_before = 0, monotonic(), context.catalogue.counter(MOVED)
+    for done, no in enumerate(stripes):
+        if rate := context.policy().take.repair_kib_s:
+            moved = context.catalogue.counter(MOVED) - moved_before
+            await asyncio.sleep(min(epoch_s, moved / (rate * KIB) - (monotonic() - begun_s)))
+        if monotonic() - begun_s >= epoch_s:
+            note(report, f"{len(stripes) - done} stripes are left for the next epoch")
+            break
         pack = context.catalogue.pack(no)
         try:
             repaired += await _repair_stripe(context, room, fetcher, no, pack, losses, report)

@@ -15,7 +15,7 @@ from peerage.flow.context import NodeContext, Report, warn
 from peerage.flow.feasible import MIN_CAPACITY, possible
 from peerage.flow.losses import ends_soon
 from peerage.flow.offers import prospect, refresh_promised
-from peerage.flow.quality import quality_of
+from peerage.flow.quality import below_since, quality_of
 from peerage.model import MIB, AgreementId, Code, Epoch, MemberId, PackId
 from peerage.place import Candidate, commit_threshold, place, smaller_code
 from peerage_chain.errors import ChainUnavailable
@@ -38,8 +38,9 @@ class Room:
     """Capacity under the member's live agreements, reserved as shards are assigned.
 
     `expect(n)` says how many bytes (after coding) are still to come, so that new agreements are sized well.
-    Providers that failed in this run get nothing new (`avoid`). Those whose last proof is missing get something only
-    when no stripe could commit without them: a chain or a machine that was slow makes everybody miss a proof.
+    Providers that failed in this run get nothing new (`avoid`). Those whose last proof is missing, or whose
+    measured quality is below the policy's floor, get something only when no stripe could commit without them: a chain
+    or a machine that was slow makes everybody miss a proof.
     """
 
     def __init__(self, context: NodeContext, report: Report) -> None:
@@ -82,7 +83,7 @@ class Room:
         ]
         for slot in self._slots:
             last = context.catalogue.checks(slot.agreement, 1)
-            if last and not last[0].proven:
+            if (last and not last[0].proven) or below_since(context.catalogue, slot.provider):
                 self._doubted.add(slot.provider)
         async with self._lock:
             while True:
@@ -174,7 +175,10 @@ class Room:
         least = commit_threshold(self.code) if wanted is None else wanted
         if len(usable) < least and self._doubted:
             missed = ", ".join(str(m) for m in sorted(self._doubted))
-            warn(self._report, f"too few providers without members {missed}, who missed their last proof: using them")
+            warn(
+                self._report,
+                f"too few providers without members {missed}, who missed a proof or are too slow: using them",
+            )
             self._doubted.clear()
             usable = {m for m, free in self._free().items() if free >= shard_length} - set(without)
         if least <= len(usable) < needed and not self._said_degraded:
