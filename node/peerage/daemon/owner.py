@@ -3,14 +3,16 @@
 Verbs that give data (a file's bytes, long lists) answer in frames instead, as fast as their reader takes them; verbs
 that take data are sent frames, as fast as they take them.
 
-Only the owner can open the socket (its directory is 0700), so there is no token. What a verb raises reaches the
-caller as an error event with its kind and exit code; what is not one of ours is logged whole and told in one line.
+Only the owner can open the socket (its directory is 0700), so there is no token. Should the owner forward it to a port,
+web pages still get nothing: what a browser sends, or what names another host, is refused. What a verb raises reaches
+the caller as an error event with its kind and exit code; what is not one of ours is logged whole and told in one line.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +25,7 @@ from peerage.errors import EXIT_CHAIN, EXIT_INTERNAL, PeerageError, UserError
 from peerage.flow.context import Report
 from peerage.net import frames
 from peerage.net.local import short_path
-from peerage.net.owner_client import SOCKET
+from peerage.net.owner_client import HOST, SOCKET
 from peerage.ports import Buffer
 from peerage_chain.errors import ChainFault
 
@@ -37,6 +39,10 @@ StreamVerb = Callable[[dict[str, Any], Report, Read], Awaitable[dict[str, Any]]]
 T = TypeVar("T")
 MAX_PARAMETERS = 1 << 20  # bytes
 _EVENT_QUEUE = 256
+_BROWSERS = ("Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode")
+"""What browsers say and commands do not."""
+_HOSTS = re.compile(rf"({HOST}|localhost|127\.0\.0\.1|\[::1\])(:[0-9]{{1,5}})?")
+"""What a request may name as its host: a page whose name was bound to this machine's address names itself."""
 
 log = structlog.get_logger()
 
@@ -58,7 +64,7 @@ class OwnerServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        app = web.Application(client_max_size=MAX_PARAMETERS)
+        app = web.Application(client_max_size=MAX_PARAMETERS, middlewares=[_no_pages])
         app.router.add_get("/openapi.json", self._document)
         app.router.add_post("/v1/{verb}", self._handle)
         app.router.add_post("/v1/data/{verb}", self._handle_data)
@@ -142,6 +148,15 @@ class OwnerServer:
         except (ConnectionError, _Gone):
             log.debug("the caller went away", verb=name)
         return response
+
+
+@web.middleware
+async def _no_pages(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    if any(name in request.headers for name in _BROWSERS) or not _HOSTS.fullmatch(request.headers.get("Host", HOST)):
+        raise web.HTTPForbidden(text="this interface is for its owner's commands: no web page is answered\n")
+    return await handler(request)
 
 
 class _Gone(Exception):

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from peerage.model import MIB, MemberId
+from peerage.net.strikes import Strikes
 from peerage.wire import limits
 from peerage.wire.refusals import Refusal, RefusalCode
 
@@ -88,6 +89,7 @@ class Connections:
         self._silent: set[RequestHandler] = set()  # each leaves when it asks, or when its time is up
         self._members: dict[MemberId, set[RequestHandler]] = {}
         self._handshakes: Counter[str] = Counter()  # by address
+        self._strikes = Strikes()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[socket.socket] = []
 
@@ -118,6 +120,7 @@ class Connections:
     def admit(self, request: web.BaseRequest, member: MemberId) -> None:
         """Count a connection as the member's. Raises Refusal(busy) beyond the bound; then it is closed."""
         known = self._members.setdefault(member, set())
+        self._strikes.hear(request.remote or "", asyncio.get_running_loop().time())
         if request.protocol in known:
             return
         known &= set(self._server.connections)
@@ -125,6 +128,10 @@ class Connections:
             request.protocol.close()  # once this is answered
             raise Refusal(RefusalCode.BUSY, "too many connections: close some")
         known.add(request.protocol)
+
+    def strange(self, request: web.BaseRequest) -> None:
+        """The certificate of a connection is nobody's: its address is struck."""
+        self._strikes.fail(request.remote or "", asyncio.get_running_loop().time())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -141,7 +148,7 @@ class Connections:
                 await asyncio.sleep(_NO_DESCRIPTORS_S)
                 continue
             host = str(address[0])
-            if self._full(host):
+            if self._full(host) or self._strikes.refuses(host, loop.time()):
                 connection.close()
                 continue
             self._handshakes[host] += 1
@@ -165,6 +172,7 @@ class Connections:
             )
         except (OSError, TimeoutError) as error:  # ssl's errors are OSErrors
             log.debug("a handshake failed: %s", error)
+            self._strikes.fail(host, asyncio.get_running_loop().time())
         finally:
             self._handshakes -= Counter((host,))
 

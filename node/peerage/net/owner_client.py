@@ -22,6 +22,8 @@ from peerage.net import frames
 from peerage.net.local import RemoteError, short_path
 
 SOCKET = Path("run") / "owner.sock"
+HOST = "owner"
+"""What requests name: no browser can, since it leads nowhere."""
 _LINE_LIMIT = 64 << 20
 
 
@@ -108,7 +110,7 @@ class Connections:
                 return await self._once(verb, params, take)
 
     async def _once(self, verb: str, params: dict[str, Any], take: Callable[[bytes], None]) -> dict[str, Any]:
-        async with self._http.post(f"http://owner/v1/data/{verb}", data=json.dumps(params)) as response:
+        async with self._http.post(f"http://{HOST}/v1/data/{verb}", data=json.dumps(params)) as response:
             return await _read_data(response, take)
 
 
@@ -120,7 +122,7 @@ async def _post(
     with short_path(home / SOCKET) as socket, _failures(home):
         async with (
             _session(socket, _LINE_LIMIT) as http,
-            http.post(f"http://owner/v1/{path}", data=body) as response,
+            http.post(f"http://{HOST}/v1/{path}", data=body) as response,
         ):
             yield response
 

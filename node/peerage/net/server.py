@@ -138,7 +138,11 @@ class PeerServer:
         assert self._connections is not None
         self._connections.heard(request)
         try:
-            caller = self._caller(request)
+            try:
+                caller = self._caller(request)
+            except Refusal:
+                self._connections.strange(request)
+                raise
             self._connections.admit(request, caller.id)
             if not self._quota.enter(caller.id, asyncio.get_running_loop().time()):
                 raise Refusal(RefusalCode.BUSY, "too many requests: slow down")
