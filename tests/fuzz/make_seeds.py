@@ -76,6 +76,19 @@ def seeds() -> Iterator[tuple[str, str, bytes]]:
     stream = [(PARAMETERS, b'{"a":1}'), (DATA, b"data"), (LAST, b'{"bytes":4}')]
     yield "frames", "whole", b"".join(header(kind, len(payload)) + payload for kind, payload in stream)
     yield "frames", "reason", header(PARAMETERS, 2) + b"{}" + header(LAST, 13) + b'{"error":"x"}'
+    options = {"patterns": ["*.txt"], "exclude": ["/a"], "in_place": True, "verify": False, "tags": ["x"], "host": "h"}
+    yield (
+        "owner-parameters",
+        "restore",
+        json.dumps({"snapshot": "ab", "target": "/t", "include": ["b"], **options}).encode(),
+    )
+    given = {"keep_last": 3, "keep_within": "1y2m", "policy": "7d:1h", "newer_ns": "-1", "types": ["file"], "ids": "ab"}
+    yield (
+        "owner-parameters",
+        "keep",
+        json.dumps(given | {"read": "3/10", "without": [2], "limit_up": "1 MiB/s"}).encode(),
+    )
+    yield "owner-parameters", "surrogate", b'{"snapshot":"a","target":"/t","include":["\\ud800"]}'
     given = vector("keystore")
     sealed = bytes.fromhex(given["keystore"])
     opened = Keystore.open(sealed, given["passphrase"])

@@ -220,6 +220,7 @@ def request() -> Parse:
             lambda: requests.object_query(pairs),
             lambda: requests.number_of(pairs, "start", 0, 1 << 63),
             lambda: version.check(spoken),
+            lambda: version.newest_common(spoken, (1, 2, 3)),
         ]
         for ask in asked:
             with contextlib.suppress(Refusal):
@@ -357,6 +358,48 @@ def policy() -> Parse:
     return parse
 
 
+def owner_parameters() -> Parse:
+    """What the owner's verbs read out of their JSON: each of them is shown the same parameters."""
+    import json
+
+    from peerage.daemon import backing, keeping, params, reading
+    from peerage.flow.check import Subset
+
+    readers: dict[str, Callable[[dict[str, Any]], object]] = {
+        "tags": backing._options,
+        "limit_up": backing._limit_up,
+        "keep_within": keeping.rules_of,
+        "target": reading._restore_of,
+        "newer_ns": lambda given: reading._time(given, "newer_ns"),
+        "types": lambda given: [reading._type(name) for name in params.strings(given, "types")],
+        "ids": lambda given: reading._ids(given, "ids"),
+        "paths": lambda given: params.paths_bytes(given, "paths"),
+        "read": lambda given: Subset.parse(params.text(given, "read")),
+        "without": lambda given: params.integers(given, "without"),
+        "repair_hours": lambda given: params.number(given, "repair_hours", 1.0),
+    }
+
+    def parse(data: bytes) -> object:
+        try:
+            given = json.loads(data)
+        except (ValueError, RecursionError):  # as the interface itself says of what is no JSON
+            raise UserError("no JSON") from None
+        if not isinstance(given, dict):
+            return None
+        refused: list[UserError] = []
+        for name, read in readers.items():
+            if name in given:
+                try:
+                    read(given)
+                except UserError as error:
+                    refused.append(error)
+        if refused:
+            raise refused[0]
+        return None
+
+    return parse
+
+
 TARGETS: dict[str, Target] = {
     "pack-directory": Target(pack_directory),
     "blob": Target(blob),
@@ -387,6 +430,7 @@ TARGETS: dict[str, Target] = {
     "certificate": Target(certificate, ()),
     "signature": Target(signature, (ValueError,)),
     "frames": Target(frames, (PeerageError,)),
+    "owner-parameters": Target(owner_parameters, (UserError,), structured=True),
     "keystore": Target(keystore, (IntegrityError, UserError, LocalFault), structured=True),
     "enrolment": Target(enrolment, structured=True),
     "words": Target(words, (UserError,)),

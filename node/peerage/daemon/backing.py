@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from typing import Any
 from peerage.daemon.hooks import around_backup
 from peerage.daemon.limits import Limits
 from peerage.daemon.owner import Read
-from peerage.daemon.params import flag, string, strings, text
+from peerage.daemon.params import flag, path_bytes, paths_bytes, readable, string, strings, text
 from peerage.errors import Busy, UserError
 from peerage.flow.backup import BackupOptions, backup, check_paths
 from peerage.flow.context import NodeContext, Report
@@ -50,7 +49,7 @@ class BackupVerbs:
             yield
 
     async def backup(self, params: dict[str, Any], report: Report) -> dict[str, Any]:
-        paths = [os.fsencode(p) for p in strings(params, "paths")]
+        paths = paths_bytes(params, "paths")
         options = _options(params)
         if flag(params, "dry_run"):
             return asdict(await preview(self._joined(), paths, options, report))
@@ -58,7 +57,8 @@ class BackupVerbs:
 
     async def backup_stream(self, params: dict[str, Any], report: Report, read: Read) -> dict[str, Any]:
         """One file, as the caller sends it. A caller that goes away, or says why it failed, leaves no snapshot."""
-        options = _options(params, Stream(os.fsencode(string(params, "name")), read))
+        string(params, "name")
+        options = _options(params, Stream(path_bytes(params, "name"), read))
         return await self._run([], options, _limit_up(params), report)
 
     async def _run(
@@ -79,6 +79,7 @@ def _options(params: dict[str, Any], stream: Stream | None = None) -> BackupOpti
     selector = Selector(strings(params, "exclude"), flag(params, "one_file_system"), flag(params, "exclude_caches"))
     tags = tuple(strings(params, "tags"))
     host = text(params, "host")
+    readable([*tags, host], "tags or host")
     return BackupOptions(selector, tags, host, stream) if host else BackupOptions(selector, tags, stream=stream)
 
 

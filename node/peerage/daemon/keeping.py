@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import Any
 
-from peerage.daemon.params import flag, string, strings, text
+from peerage.daemon.params import flag, paths_bytes, readable, string, strings, text
 from peerage.errors import UserError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.forget import Selection, forget_by_rules, forget_named
@@ -18,9 +17,7 @@ from peerage.snapshot.retention import PERIODS, UNLIMITED, Rules, Stage
 async def forget(context: NodeContext, params: dict[str, Any], report: Report) -> dict[str, Any]:
     """Named snapshots, or those that the rules do not keep; never both at once."""
     names, dry_run = strings(params, "snapshots"), flag(params, "dry_run")
-    selection = Selection(
-        strings(params, "hosts"), strings(params, "tags"), [os.fsencode(p) for p in strings(params, "paths")]
-    )
+    selection = Selection(strings(params, "hosts"), strings(params, "tags"), paths_bytes(params, "paths"))
     if not names:
         result = await forget_by_rules(context, rules_of(params), selection, LocalZone(), report, dry_run)
     elif rules_of(params) or selection != Selection([], [], []):
@@ -31,7 +28,9 @@ async def forget(context: NodeContext, params: dict[str, Any], report: Report) -
 
 
 async def hold(context: NodeContext, params: dict[str, Any], report: Report) -> dict[str, Any]:
-    return await hold_snapshot(context, string(params, "snapshot"), text(params, "reason"), report)
+    reason = text(params, "reason")
+    readable([reason], "reason")
+    return await hold_snapshot(context, string(params, "snapshot"), reason, report)
 
 
 async def release(context: NodeContext, params: dict[str, Any], report: Report) -> dict[str, Any]:

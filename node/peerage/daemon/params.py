@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from typing import Any
 
 from peerage.errors import UserError
 
-__all__ = ["flag", "given", "integer", "integers", "number", "string", "strings", "text"]
+__all__ = [
+    "flag",
+    "given",
+    "integer",
+    "integers",
+    "number",
+    "path_bytes",
+    "paths_bytes",
+    "readable",
+    "string",
+    "strings",
+    "text",
+]
 
 
 def string(params: dict[str, Any], name: str) -> str:
@@ -14,6 +28,7 @@ def string(params: dict[str, Any], name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str) or not value:
         raise UserError(f"the parameter {name} is missing")
+    _bytes(value, name)
     return value
 
 
@@ -29,7 +44,37 @@ def text(params: dict[str, Any], name: str) -> str:
     value = params.get(name, "")
     if not isinstance(value, str):
         raise UserError(f"the parameter {name} must be a string")
+    _bytes(value, name)
     return value
+
+
+def path_bytes(params: dict[str, Any], name: str) -> bytes:
+    """A path as the system takes it; empty when it is not given."""
+    return os.fsencode(text(params, name))
+
+
+def paths_bytes(params: dict[str, Any], name: str) -> list[bytes]:
+    """Empty when it is not given."""
+    return [os.fsencode(value) for value in strings(params, name)]
+
+
+def readable(values: Iterable[str], name: str) -> None:
+    """Raises UserError for a text that is to be stored as such and is no Unicode: paths alone may be none."""
+    for value in values:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the parameter {name} is not Unicode text") from None
+
+
+def _bytes(value: str, name: str) -> None:
+    """Paths that are no UTF-8 come with lone surrogates for their bytes (PEP 383); others mean nothing."""
+    try:
+        if b"\0" not in os.fsencode(value):
+            return
+    except UnicodeEncodeError:
+        pass
+    raise UserError(f"the parameter {name} has a character that no text and no path can have")
 
 
 def flag(params: dict[str, Any], name: str) -> bool:
@@ -45,6 +90,8 @@ def strings(params: dict[str, Any], name: str) -> list[str]:
     value = params.get(name, [])
     if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
         raise UserError(f"the parameter {name} must be a list of strings")
+    for one in value:
+        _bytes(one, name)
     return value
 
 

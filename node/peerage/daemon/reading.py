@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from peerage.daemon.owner import Write
-from peerage.daemon.params import flag, integer, string, strings, text
+from peerage.daemon.params import flag, integer, path_bytes, paths_bytes, string, strings, text
 from peerage.errors import UserError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.fetch import BlobCache
@@ -103,7 +103,7 @@ class ReadingVerbs:
         cache = BlobCache(context, self._reader().fetcher)
         old, new = (find(context, string(params, name)) for name in ("old", "new"))
         before, after = await load(cache, old.id), await load(cache, new.id)
-        path = os.fsencode(text(params, "path"))
+        path = path_bytes(params, "path")
         at = names_of(path if path.startswith(b"/") else after.prefix + b"/" + path)
         rows = compare(cache, before, after, at)
         return {"old": old.id.hex(), "new": new.id.hex(), "changes": await _write_rows(rows, write)}
@@ -111,9 +111,9 @@ class ReadingVerbs:
     async def cat(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
         """Bytes [offset, offset+length) of a file; all of it by default."""
         reader = self._reader()
-        path = string(params, "path")
+        path, at = string(params, "path"), path_bytes(params, "path")
         offset, length = integer(params, "offset") or 0, integer(params, "length")
-        entry = await lookup(reader.blobs, await reader.snapshot(string(params, "snapshot")), os.fsencode(path))
+        entry = await lookup(reader.blobs, await reader.snapshot(string(params, "snapshot")), at)
         if entry is None or entry.type is not EntryType.FILE:
             what = "directory" if entry is None else entry.type.name.lower()
             raise UserError(f"{path} is a {what}: name a file (`peerage ls` shows what is in a directory)")
@@ -138,7 +138,7 @@ class ReadingVerbs:
     async def read(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
         """Bytes of a file that is named by its directory's ids: what reads bit by bit need not find its path anew."""
         reader = self._reader()
-        content = await reader.content_at(_ids(params, "ids"), os.fsencode(string(params, "name")))
+        content = await reader.content_at(_ids(params, "ids"), path_bytes(params, "name"))
         async with aclosing(reader.read(content, integer(params, "offset") or 0, integer(params, "length"))) as pieces:
             async for data in pieces:
                 await write(data)
@@ -147,13 +147,13 @@ class ReadingVerbs:
     async def files(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
         """Several files of one directory, whole, each behind its length (u32be): small ones cost a request together."""
         reader = self._reader()
-        ids, names = _ids(params, "ids"), strings(params, "names")
+        ids, names = _ids(params, "ids"), paths_bytes(params, "names")
         if len(names) > MAX_FILES:
             raise UserError(f"{len(names)} files are too many for one request: ask for at most {MAX_FILES}")
         for name in names:
-            content = await reader.content_at(ids, os.fsencode(name))
+            content = await reader.content_at(ids, name)
             if content.size > MAX_SMALL:
-                raise UserError(f"{name} is too large to be read with others")
+                raise UserError(f"{os.fsdecode(name)} is too large to be read with others")
             data = b"".join([piece async for piece in reader.read(content)])
             await write(len(data).to_bytes(4, "big") + data)
         return {}
@@ -182,6 +182,7 @@ async def _write_rows(rows: AsyncIterator[Row], write: Write) -> int:
 
 def _restore_of(params: dict[str, Any]) -> tuple[str, Path, list[bytes], RestoreOptions]:
     """(snapshot, target, include, options) of a restore or its preview. Raises UserError."""
+    path_bytes(params, "target")
     target = Path(string(params, "target"))
     if not target.is_absolute():
         raise UserError("the target must be an absolute path")
@@ -192,7 +193,7 @@ def _restore_of(params: dict[str, Any]) -> tuple[str, Path, list[bytes], Restore
         flag(params, "delete"),
         flag(params, "verify"),
     )
-    return string(params, "snapshot"), target, [os.fsencode(p) for p in strings(params, "include")], options
+    return string(params, "snapshot"), target, paths_bytes(params, "include"), options
 
 
 def _type(name: str) -> EntryType:
