@@ -277,6 +277,10 @@ class FakeLedger:
     async def open_demands(self, provider: MemberId) -> Sequence[Demand]:
         return ()
 
+    async def answered_demands(self, id: AgreementId) -> Sequence[tuple[Demand, tuple[bytes, ...]]]:
+        self._call("answered_demands")
+        return ()
+
     async def answer_demand(self, number: int, samples: Sequence[Sample]) -> None:
         self._call("answer_demand")
 

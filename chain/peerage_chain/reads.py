@@ -261,6 +261,29 @@ class ChainReads:
             return leaves_in(fields["proof"])
         return ()
 
+    async def answered_demands(self, id: AgreementId) -> tuple[tuple[Demand, tuple[bytes, ...]], ...]:
+        """Every demand under an agreement that was answered, with the leaves it brought to light, oldest first.
+
+        Two requests."""
+        event = artifact("Demands").events["Answered"]
+        logs = await self.contracts.rpc.call(
+            "eth_getLogs",
+            {
+                "address": self.contracts.addresses["Demands"],
+                "topics": ["0x" + event.topic.hex(), None, "0x" + id.hex()],
+                "fromBlock": "0x0",
+            },
+        )
+        answers = [
+            event.decode([bytes.fromhex(topic[2:]) for topic in log["topics"]], bytes.fromhex(log["data"][2:]))
+            for log in logs
+        ]
+        raws = await self.contracts.read_many([("Demands", "get", (fields["demand"],)) for fields in answers])
+        return tuple(
+            (demand_of(fields["demand"], raw), leaves_in(fields["proof"]))
+            for fields, raw in zip(answers, raws, strict=True)
+        )
+
     async def proven(self, id: AgreementId, epoch: Epoch) -> bool:
         """Whether an accepted proof is on record."""
         return bool(await self.contracts.read("Proofs", "proven", id, epoch))

@@ -290,3 +290,14 @@ def test_the_command_line_imports_little(tmp_path: Path) -> None:
     assert time.monotonic() - began_s < 5.0  # 0.1 s on an idle machine
     for heavy in ("web3", "aiohttp", "cryptography", "rich"):
         assert f"'{heavy}'" not in done.stderr
+
+
+def test_demand_asks_for_leaves_and_shows_the_deadlines(peerage: Peerage, daemon: Daemon) -> None:
+    row = {"number": 3, "agreement": "ab" * 32, "client": 1, "provider": 2, "leaves": [4, 9], "epoch": 5}
+    daemon.result = {"epoch": 6, "demands": [row | {"until_epoch": 9, "epochs_left": 4}]}
+    answer = peerage("demand", "abab", "--leaf", "9", "--leaf", "4")
+    assert daemon.asked[-1][1:] == ("demand", {"agreement": "abab", "leaves": [9, 4]})
+    assert answer.out.splitlines()[-1].split() == ["3", "abababababab", "1", "2", "2", "9", "4"]
+    assert peerage("demand", "--json").json == daemon.result
+    assert daemon.asked[-1][1:] == ("demand", {"agreement": "", "leaves": []})
+    assert peerage("demand", "--leaf", "1").code == 5

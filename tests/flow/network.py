@@ -34,6 +34,7 @@ from peerage_chain.types import (
     ChainTime,
     Challenge,
     Deal,
+    Demand,
     Loss,
     MemberInfo,
     MemberStatus,
@@ -75,6 +76,7 @@ class BookLedger:
     losses: dict[AgreementId, Loss] = field(default_factory=dict)
     asked: tuple[int, ...] = (0,)
     records: dict[MemberId, list[QualityRecord | None]] = field(default_factory=dict)
+    answers: list[tuple[Demand, tuple[bytes, ...]]] = field(default_factory=list)
 
     def _reach(self) -> None:
         if self.away:
@@ -112,6 +114,14 @@ class BookLedger:
     async def make_demand(self, id: AgreementId, indices: Sequence[int]) -> None:
         self._reach()
         self.demands.append((id, tuple(indices)))
+
+    async def open_demands(self, provider: MemberId) -> Sequence[Demand]:
+        self._reach()
+        return []
+
+    async def answered_demands(self, id: AgreementId) -> Sequence[tuple[Demand, tuple[bytes, ...]]]:
+        self._reach()
+        return [(demand, leaves) for demand, leaves in self.answers if demand.agreement == id]
 
     async def proven(self, id: AgreementId, epoch: Epoch) -> bool:
         self._reach()

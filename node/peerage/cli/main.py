@@ -43,6 +43,7 @@ VERBS = {
     "rebuild": "peerage.cli.rebuild:rebuild",
     "schedule": "peerage.cli.schedule:schedule",
     "agreements": "peerage.cli.agreements:agreements",
+    "demand": "peerage.cli.demand:demand",
     "policy": "peerage.cli.policy:policy",
     "audit": "peerage.cli.audit:audit",
 }

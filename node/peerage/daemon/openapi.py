@@ -47,6 +47,7 @@ VERBS = {
     "schedule": "",
     "schedule.run": "name*:text",
     "agreements": "why:flag",
+    "demand": "agreement:text leaves:wholes",
     "policy.show": "",
     "policy.set": "key*:text value*:text",
     "policy.check": "toml:text",

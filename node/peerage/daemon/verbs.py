@@ -20,6 +20,7 @@ from peerage.daemon.schedule import Scheduler
 from peerage.deal.policy import Policy
 from peerage.errors import PeerageError, UserError
 from peerage.flow.context import NodeContext, Report
+from peerage.flow.demand import demand, open_demands
 from peerage.flow.feasible import possible
 from peerage.flow.forecast import Forecast, forecast
 from peerage.flow.forget import shown
@@ -74,6 +75,7 @@ class Verbs:
             "schedule": self._show_schedule,
             "schedule.run": self._run_scheduled,
             "agreements": self._agreements,
+            "demand": self._joining(_demand),
             "policy.show": self._show_policy,
             "policy.set": self._change_policy,
             "policy.check": self._check_policy,
@@ -222,6 +224,13 @@ class Verbs:
 
 async def _risk(context: NodeContext, params: dict[str, Any], _report: Report) -> dict[str, Any]:
     return await risk(context, integers(params, "without"), number(params, "repair_hours", REPAIR_HOURS))
+
+
+async def _demand(context: NodeContext, params: dict[str, Any], report: Report) -> dict[str, Any]:
+    agreement, leaves = text(params, "agreement"), integers(params, "leaves")
+    if any(index < 0 for index in leaves):
+        raise UserError("leaves are counted from 0")
+    return await demand(context, agreement, leaves, report) if agreement else await open_demands(context)
 
 
 def credits(micro: int) -> str:

@@ -3,7 +3,7 @@
 The code is systematic, so a range of a pack is a range of one or two data shards. AES-GCM tags vouch for what is read
 that way. When the provider of a range fails, the same range of k other shards gives it (the code works byte by byte);
 when that fails too, or a tag does not match, whole shards are read, checked against their Merkle roots, and the pack is
-rebuilt from any k good ones.
+rebuilt from any k good ones. What nobody serves is looked for on the chain: providers may have had to publish it there.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from weakref import WeakValueDictionary
 
 from peerage.errors import IntegrityError, PeerError, TooFewShards
 from peerage.flow.context import NodeContext
+from peerage.flow.published import Published
 from peerage.model import KIB, MIB, BlobEntry, ChunkId, MemberId, PackRecord, ShardLocation
 from peerage.pack.reader import BlobOpener
 from peerage.ports import Buffer
 from peerage.shard.code import coder
 from peerage.shard.tree import object_tree
 from peerage.snapshot.tree import split_ids
+from peerage_chain.errors import ChainFault
 
 RANGE_ALIGN = 64 * KIB  # ranges are aligned so that a provider learns less of what is read
 _GAP = 128 * KIB  # ranges closer than this are read as one
@@ -46,6 +48,7 @@ class Fetcher:
         self._bad: set[tuple[bytes, int]] = set()
         self._down: set[MemberId] = set()
         self._pauses = _PAUSES
+        self._published = Published(context.ledger)
         self.bytes_fetched = 0
 
     def renew(self) -> None:
@@ -53,6 +56,7 @@ class Fetcher:
         self._bad.clear()
         self._down.clear()
         self._pauses = _PAUSES
+        self._published = Published(self._context.ledger)
 
     async def read(self, pack: PackRecord, entries: Sequence[BlobEntry], sink: Sink) -> None:
         """Fetch some blobs of one pack and give each plaintext to `sink`, in a worker thread and in no fixed order.
@@ -190,6 +194,11 @@ class Fetcher:
                 self._pauses -= 1
                 await asyncio.sleep(_PAUSE_S)
                 queue = [s for s in order if s.index not in have and (s.root, s.provider) not in self._bad]
+        for shard in order:
+            if len(have) < count and shard.index not in have:
+                found = await self._from_chain(pack, shard)
+                if found is not None:
+                    have[shard.index] = found
         if len(have) < count:
             raise TooFewShards(
                 f"pack {pack.id.hex()[:16]} has {len(have)} good shards of the {count} needed"
@@ -212,6 +221,18 @@ class Fetcher:
             self._bad.add((shard.root, shard.provider))
             return "its bytes are not those that it signed for"
         return data
+
+    async def _from_chain(self, pack: PackRecord, shard: ShardLocation) -> Buffer | None:
+        """A shard whose leaves its provider had to publish, checked against its root."""
+        objects = self._context.catalogue.objects(shard.agreement)
+        try:
+            data = await self._published.shard(shard.agreement, objects, shard.root)
+        except ChainFault:
+            return None
+        if data is None or len(data) != pack.shard_length:
+            return None
+        tree = await self._context.in_worker(object_tree, data)
+        return data if tree.root == shard.root else None
 
     async def _get(self, pack: PackRecord, index: int, offset: int, length: int, again: bool = False) -> bytes:
         shard = pack.shards[index]
