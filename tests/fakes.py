@@ -85,6 +85,7 @@ class FakeLedger:
     reports: list[tuple[Epoch, dict[MemberId, Figures]]] = field(default_factory=list)
     refuses_reports: bool = False
     dockets: dict[AgreementId, tuple[Docket, ...]] = field(default_factory=dict)
+    demands: list[Demand] = field(default_factory=list)
     _roster: tuple[MemberInfo, ...] = ()
     _generation: int = 0
 
@@ -275,7 +276,7 @@ class FakeLedger:
         self.proofs += [(id, Epoch(self.epoch), tuple(samples)) for id, samples in proofs]
 
     async def open_demands(self, provider: MemberId) -> Sequence[Demand]:
-        return ()
+        return [demand for demand in self.demands if demand.provider == provider]
 
     async def answered_demands(self, id: AgreementId) -> Sequence[tuple[Demand, tuple[bytes, ...]]]:
         self._call("answered_demands")

@@ -25,6 +25,8 @@ from peerage_chain.types import (
     ZERO32,
     AgreementState,
     Challenge,
+    Demand,
+    DemandState,
     Epoch,
     MemberStatus,
     Revision,
@@ -259,6 +261,22 @@ async def test_data_goes_only_after_term_and_retention(pair: Pair) -> None:
     await provider.provider.refresh()
     assert provider.store.usage().objects == 1
     client.ledger.epoch += 1
+    await provider.provider.refresh()
+    assert provider.store.usage().objects == 0
+
+
+async def test_attack_a_client_demands_what_it_then_removes(pair: Pair) -> None:
+    client, provider, agreement = pair
+    await put(pair, 1)
+    info, ledger = client.ledger.infos[agreement], client.ledger
+    open_ = DemandState.OPEN
+    args = (agreement, bytes(32), 1, 3, client.member, provider.member, Epoch(1), Epoch(1 << 30), open_, 1, (0,))
+    ledger.demands = [Demand(0, *args)]
+    ledger.change(agreement, state=AgreementState.ENDED)
+    ledger.epoch = info.terms.end_epoch + info.terms.min_retention_epochs + 10
+    await provider.provider.refresh()
+    assert provider.store.usage().objects == 1, "the demand can still be answered"
+    ledger.demands = []
     await provider.provider.refresh()
     assert provider.store.usage().objects == 0
 

@@ -176,12 +176,17 @@ class Provider:
     async def refresh(self) -> list[AgreementInfo]:
         """Once an epoch: take in what the chain recorded, and drop what nothing binds this node to keep.
 
+        Under an agreement with an open demand nothing is dropped: it may be about what was removed since.
+
         Returns this node's agreements as provider. Raises what the ledger raises.
         """
         infos = await self._provided.all()
         now = (await self._ledger.now()).epoch
         await self._standings.keep_served()
+        demanded = {demand.agreement for demand in await self._ledger.open_demands(self._member)}
         for info in infos:
+            if info.id in demanded:
+                continue
             if self._provided.is_over(info, now):
                 await asyncio.to_thread(self._store.drop_agreement, info.id)
                 self._trees.forget(info.id)
