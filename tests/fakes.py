@@ -298,6 +298,9 @@ class FakeLedger:
         self._call("dockets_of")
         return self.dockets.get(id, ())
 
+    async def appeal(self, id: AgreementId, number: int, reason: str) -> None:
+        self._call("appeal")
+
     async def conclude(self, id: AgreementId, number: int) -> None:
         self._call("conclude")
 

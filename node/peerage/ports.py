@@ -106,6 +106,10 @@ class Ledger(Protocol):
         """The agreement's contested penalties, open and closed, by their numbers from 0 on."""
         ...
 
+    async def appeal(self, id: AgreementId, number: int, reason: str) -> None:
+        """As provider, ask the consortium to cancel a heavy penalty. reason: 256 bytes at most, for all to read."""
+        ...
+
     async def conclude(self, id: AgreementId, number: int) -> None: ...
     async def drawing(self, epoch: Epoch) -> Drawing | None:
         """What the draws of an epoch depend on; None if it has no seed."""

@@ -41,6 +41,7 @@ def _show(result: Mapping[str, Any]) -> None:
             ("providers", result.get("providers")),
             ("balance", f"{result.get('balance')} credits"),
             *_money(result.get("forecast")),
+            *([("appeals", f"{n} before the consortium")] if (n := result.get("appeals")) else []),
             *[("warning", text) for text in result.get("warnings", [])],
             *([("policy", f"an edit is not in force: {trouble}")] if (trouble := result.get("policy_trouble")) else []),
             *[

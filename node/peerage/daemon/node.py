@@ -27,6 +27,7 @@ from peerage.daemon.verbs import Verbs
 from peerage.deal.decision import Decision
 from peerage.deal.policy import offer_of
 from peerage.errors import LocalFault, PeerageError, UserError
+from peerage.flow.appeals import Appeals
 from peerage.flow.context import NodeContext
 from peerage.flow.offers import refresh_promised
 from peerage.flow.probe import Prober
@@ -187,6 +188,7 @@ class Node:
             measures = Measures(self._home)
             prober = Prober(context, self._onion, measures, self._limited, lambda: verbs.busy)
             settling = Settling(chain, self._joining.member.id, catalogue, log_event)
+            appeals = Appeals(chain, self._joining.member.id, catalogue, log_event)
             scrubber = Scrubber(
                 store, self._home.scrub, lambda: self._policies.current().give.scrub_kib_s, self._in_worker, log_event
             )
@@ -208,6 +210,7 @@ class Node:
                 ("scrub", scrubber.run()),
                 ("damage", loops.each_epoch(lambda time: self._report(chain, store, time))),
                 ("settle", loops.each_epoch(settling.step)),
+                ("appeal", loops.each_epoch(lambda time: appeals.step(time, clock.away))),
                 ("watch", loops.each_epoch(lambda _: self._watch(context, verbs))),
                 ("probe", loops.until_done(lambda time: prober.probe(time, log_event))),
                 ("report", loops.until_done(lambda time: prober.send(time, log_event))),

@@ -170,6 +170,7 @@ class Verbs:
             "providers": len({a.provider for a in context.catalogue.agreements() if a.live}),
             "balance": balance,
             "forecast": _foreseen(ahead) if ahead else None,
+            "appeals": context.catalogue.counter("appeals-pending"),
             "warnings": [*(ahead.warnings() if ahead else []), *warnings],
             "head": newest[0] if newest else 0,
             "anchored": bool(newest and newest[3]),
