@@ -25,6 +25,8 @@ from peerage_chain.rpc import Rpc
 CHAIN_ID = 31337
 GAS_LIMIT = 1_000_000_000
 START_S = 20.0
+HALT_POLLS, HALT_POLL_S = 3, 0.1
+"""Looks without a new block, and the time between them, until a chain that mines no more counts as still."""
 STOP_S = 5.0
 MAX_DUMP_BYTES = 2 << 30
 
@@ -151,13 +153,34 @@ class AnvilProcess:
             pause = max(every_s, 20 * (clock() - started))
 
     async def stop(self, dump: bool = True) -> None:
-        """Dump (unless told not to, or it no longer answers), then end the process and wait for it."""
+        """Dump (unless told not to, or it no longer answers), then end the process and wait for it.
+
+        Nothing is mined during this dump: anvil collects blocks and state one after the other, so a block between the
+        two would be in the state and not among the blocks, and the chain that begins with it would have done what no
+        event tells of.
+        """
         if not self.running:
             return
         if dump:
+            with suppress(ChainUnavailable, TimeoutError):
+                await self._halt()
             with suppress(ChainUnavailable):
                 await self.dump()
         await self._end()
+
+    async def _halt(self) -> None:
+        """Mine no more, and wait for the block that may be under way."""
+        rpc = Rpc(self.url, timeout_s=10.0, attempts=1)
+        try:
+            await rpc.call("evm_setIntervalMining", 0)
+            before, quiet = -1, 0
+            async with asyncio.timeout(STOP_S):
+                while quiet < HALT_POLLS:
+                    now = int(await rpc.call("eth_blockNumber"), 16)
+                    before, quiet = now, quiet + 1 if now == before else 0
+                    await asyncio.sleep(HALT_POLL_S)
+        finally:
+            await rpc.close()
 
     async def _end(self) -> None:
         process = self._process

@@ -116,3 +116,28 @@ def test_where_anvil_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "__file__", str(tmp_path / "a" / "b" / "c.py"))
     with pytest.raises(AnvilMissing, match="npm ci"):
         find_anvil()
+
+
+async def test_nothing_is_mined_while_the_last_state_is_dumped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    anvil = AnvilProcess(tmp_path / "chain", free_port(), block_s=0.1)
+    await anvil.start()
+    rpc, seen, dump = Rpc(anvil.url), list[int](), anvil.dump
+
+    async def slow_dump() -> None:
+        for _ in range(2):
+            seen.append(int(await rpc.call("eth_blockNumber"), 16))
+            await asyncio.sleep(0.5)
+        await dump()
+
+    monkeypatch.setattr(anvil, "dump", slow_dump)
+    await anvil.stop()
+    await rpc.close()
+    assert seen[0] == seen[1] > 0
+    again = AnvilProcess(tmp_path / "chain", free_port(), block_s=0.1)
+    await again.start()
+    rpc = Rpc(again.url)
+    try:
+        assert int(await rpc.call("eth_blockNumber"), 16) > seen[1], "it goes on mining then"
+    finally:
+        await rpc.close()
+        await again.stop()
