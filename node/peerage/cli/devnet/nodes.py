@@ -139,30 +139,36 @@ def end_leftover(pid: int, argument: str) -> bool:
 
     A pid may have been given to another program since, so the command line decides. Waits until it is gone.
     """
-    if not _is_running(pid, argument):
+    if pid <= 0:
         return False
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
+    command = _command(pid)
+    ours = os.fsencode(argument) in command
+    if ours:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    elif command:
+        return False
+    # Without a command line it is dying already, by its parent's end perhaps, and may hold its ports still.
     deadline_s = time.monotonic() + KILL_WAIT_S
     while not _has_ended(pid) and time.monotonic() < deadline_s:
         time.sleep(0.05)
-    return True
+    return ours
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether it is gone, or a zombie: a dying process loses its command line before it lets go of its ports."""
+    """Whether it is gone, or a zombie without threads: what it held open is closed with the last of them."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except (OSError, IndexError):
         return True
-    return state in "ZX"
+    return state in "ZX" and threads <= 1
 
 
-def _is_running(pid: int, argument: str) -> bool:
-    if pid <= 0:
-        return False
+def _command(pid: int) -> list[bytes]:
+    """A process's command line; empty if it is gone, dying or a zombie."""
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return False
-    return os.fsencode(argument) in command  # a zombie's command line is empty
+        return []
+    return command.split(b"\0") if command else []
