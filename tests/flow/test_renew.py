@@ -58,6 +58,22 @@ async def test_all_are_renewed_before_their_end(net: Net) -> None:
     assert await renew(context, silent) == 0
 
 
+async def test_who_is_measured_below_the_floor_is_not_renewed_nor_asked_again(net: Net) -> None:
+    context, ledger, _, told = net
+    slow = min(a.terms.provider for a in ledger.agreements.values())
+    context.catalogue.set_counter(f"below-floor-since:{slow}", 7)
+    ledger.epoch = last_epoch(ledger) - 168
+    assert await renew(context, silent) == 3
+    assert [(d.member, d.rule) for d in told if not d.ok] == [(slow, "take.replace_after_epochs")]
+    ledger.agreements.clear()
+    for agreement in context.catalogue.agreements():
+        context.catalogue.set_agreement(
+            agreement.id, agreement.provider, agreement.capacity, agreement.end_epoch, False, 0, bytes(32)
+        )
+    await Room(context, silent).open(1 << 20, least=3)
+    assert sorted(a.terms.provider for a in ledger.agreements.values()) == [m for m in range(2, 6) if m != slow]
+
+
 async def test_whom_the_policy_no_longer_wants_runs_out_and_is_left_in_time(tmp_path: Path) -> None:
     with network(tmp_path) as (quiet, ledger, _):
         told: list[Decision] = []

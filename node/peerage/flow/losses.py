@@ -94,7 +94,7 @@ def _replace_worst(context: NodeContext, holding: Collection[AgreementId], losse
     held = {a.provider for a in context.catalogue.agreements() if a.id in holding}
     since = {member: below_since(context.catalogue, member) for member in held}
     late = [member for member in held if since[member] and now - since[member] >= patience]
-    if losses.leaving or not late:
+    if not late:
         return
     worst = min(late, key=lambda member: (quality_of(context.catalogue, member), member))
     reason = f"member {worst} has been below the policy's floor since epoch {since[worst]}"

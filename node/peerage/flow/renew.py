@@ -11,7 +11,7 @@ from peerage.deal.decision import Decision
 from peerage.deal.policy import Policy
 from peerage.errors import PeerError
 from peerage.flow.context import NodeContext, Report, note, warn
-from peerage.flow.quality import known_quality
+from peerage.flow.quality import below_since, known_quality
 from peerage_chain import typed
 from peerage_chain.errors import Reverted
 from peerage_chain.types import AgreementInfo, AgreementState, Amendment, Epoch, MemberInfo
@@ -83,5 +83,8 @@ async def _amend(
 
 def _wanted(context: NodeContext, provider: MemberInfo, policy: Policy) -> negotiate.Verdict:
     """Whether the policy would have an agreement with this member today. Its free room is its own affair."""
+    if since := below_since(context.catalogue, provider.id):
+        reason = f"measured below the policy's floor since epoch {since}"
+        return negotiate.Verdict(False, reason, "take.replace_after_epochs")
     quality = known_quality(context.catalogue, provider.id)
     return negotiate.suits(negotiate.Prospect(provider, 1 << 62, quality), policy, 1)

@@ -81,9 +81,10 @@ class Room:
             for a in context.catalogue.agreements()
             if a.live and a.provider in self._allowed and not ends_soon(context, a, self._members[a.provider])
         ]
+        self._doubted = {m for m in self._allowed if below_since(context.catalogue, m)}
         for slot in self._slots:
             last = context.catalogue.checks(slot.agreement, 1)
-            if (last and not last[0].proven) or below_since(context.catalogue, slot.provider):
+            if last and not last[0].proven:
                 self._doubted.add(slot.provider)
         async with self._lock:
             while True:
