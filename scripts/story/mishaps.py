@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,14 @@ class Mishap:
         return {name: getattr(self, name) for name in names}
 
 
+def _digest(path: Path) -> str:
+    """Of a file; of one that is not there, nothing."""
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
 @dataclass
 class Faults:
     """Chooses victims that no other fault has. Call `tick` every second or so, and `end` at the end."""
@@ -86,23 +95,31 @@ class Faults:
 
     def rot(self) -> None:
         name, member = self._victim()
-        rotten = set[bytes]()
+        rotten: dict[bytes, tuple[Path, str]] = {}  # root -> the file and what it held
         objects = [p for p in (self.net / name / "objects").rglob("*") if p.is_file() and p.stat().st_size > 4096]
         for path in self.rng.sample(objects, max(1, int(len(objects) * ROT))):
+            held = _digest(path)
             with path.open("r+b") as file:
                 file.seek(self.rng.randrange(path.stat().st_size // 2))
                 file.write(self.rng.randbytes(1024))
             with contextlib.suppress(ValueError):
-                rotten.add(bytes.fromhex(path.name))
-        rotten &= self.watch.roots_at(member)
+                rotten[bytes.fromhex(path.name)] = path, held
+        there = self.watch.roots_at(member)
+        rotten = {root: kept for root, kept in rotten.items() if root in there}
         at = self.watch.shards_at(member)
         self.say(f"bit rot at {name} (member {member}): {len(rotten)} of its {len(at)} shards")
+
+        def still() -> list[bytes]:
+            """Those that nobody has put elsewhere or made anew in their place."""
+            needed = self.watch.roots_at(member)
+            return [root for root, (path, held) in rotten.items() if root in needed and _digest(path) != held]
+
         mishap = self._mishap(
             f"bit rot at member {member}",
             member,
-            lambda: not rotten & self.watch.roots_at(member) and not self.watch.debts(),
+            lambda: not still() and not self.watch.debts(),
         )
-        mishap.is_found = lambda: bool(rotten - self.watch.roots_at(member))
+        mishap.is_found = lambda: bool(self.watch.debts()) or len(still()) < len(rotten)
         mishap.shards = len(rotten)
         mishap.least = sum((k + 1) * length for k, length in at[: len(rotten)])
 
