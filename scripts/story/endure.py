@@ -233,6 +233,12 @@ class Life:
         if not money["verified"]:
             raise StoryBroken(f"the money does not add up: {money}")
         conduct = self.json("audit", "qos", "--rpc", self.rpc)
+        for _ in range(2):
+            if conduct["verified"]:
+                break
+            rows = [row["member"] for row in conduct["members"] if not row["verified"]]
+            self.say(f"the audit at block {conduct['block']} does not follow for members {rows}: auditing again")
+            conduct = self.json("audit", "qos", "--rpc", self.rpc)
         if not conduct["verified"]:
             raise StoryBroken("not everything that the contracts decided follows from the events")
         grown = self.watch.grown()
