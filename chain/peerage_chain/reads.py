@@ -247,17 +247,7 @@ class ChainReads:
 
     async def published(self, number: int) -> tuple[bytes, ...]:
         """The leaves that a demand brought to light, ascending; none while it is not answered."""
-        event = artifact("Demands").events["Answered"]
-        logs = await self.contracts.rpc.call(
-            "eth_getLogs",
-            {
-                "address": self.contracts.addresses["Demands"],
-                "topics": ["0x" + event.topic.hex(), f"0x{number:064x}"],
-                "fromBlock": "0x0",
-            },
-        )
-        for log in logs:
-            fields = event.decode([bytes.fromhex(topic[2:]) for topic in log["topics"]], bytes.fromhex(log["data"][2:]))
+        for fields in await self._answers(f"0x{number:064x}"):
             return leaves_in(fields["proof"])
         return ()
 
@@ -265,24 +255,28 @@ class ChainReads:
         """Every demand under an agreement that was answered, with the leaves it brought to light, oldest first.
 
         Two requests."""
-        event = artifact("Demands").events["Answered"]
-        logs = await self.contracts.rpc.call(
-            "eth_getLogs",
-            {
-                "address": self.contracts.addresses["Demands"],
-                "topics": ["0x" + event.topic.hex(), None, "0x" + id.hex()],
-                "fromBlock": "0x0",
-            },
-        )
-        answers = [
-            event.decode([bytes.fromhex(topic[2:]) for topic in log["topics"]], bytes.fromhex(log["data"][2:]))
-            for log in logs
-        ]
+        answers = await self._answers(None, "0x" + id.hex())
         raws = await self.contracts.read_many([("Demands", "get", (fields["demand"],)) for fields in answers])
         return tuple(
             (demand_of(fields["demand"], raw), leaves_in(fields["proof"]))
             for fields, raw in zip(answers, raws, strict=True)
         )
+
+    async def _answers(self, *topics: str | None) -> list[dict[str, Any]]:
+        """The events of answered demands; topics: the number and the agreement that they are to have, None for any."""
+        event = artifact("Demands").events["Answered"]
+        logs = await self.contracts.rpc.call(
+            "eth_getLogs",
+            {
+                "address": self.contracts.addresses["Demands"],
+                "topics": ["0x" + event.topic.hex(), *topics],
+                "fromBlock": "0x0",
+            },
+        )
+        return [
+            event.decode([bytes.fromhex(topic[2:]) for topic in log["topics"]], bytes.fromhex(log["data"][2:]))
+            for log in logs
+        ]
 
     async def proven(self, id: AgreementId, epoch: Epoch) -> bool:
         """Whether an accepted proof is on record."""

@@ -7,17 +7,15 @@ import pytest
 from peerage.deal.negotiate import (
     Accept,
     Counter,
-    Prospect,
     Refuse,
     accept_counter,
     collateral_for,
     decide,
     propose,
-    rank,
     room_for,
-    suits,
 )
 from peerage.deal.policy import Policy, offer_of
+from peerage.deal.ranking import Prospect, rank, suits
 from peerage.wire.refusals import RefusalCode
 from peerage_chain.quality import Clause
 from peerage_chain.types import GIB, Epoch, MemberId, MemberInfo, MemberStatus, Terms

@@ -99,7 +99,7 @@ def test_a_newer_home(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", ["0", "2", "65535", "1.0", "", None])
 def test_another_protocol(header: str | None) -> None:
-    with pytest.raises(Refusal, match=f"this node speaks {version.KNOWN_TEXT}") as raised:
+    with pytest.raises(Refusal, match=f"this node speaks {version.offer()}") as raised:
         version.check(header)
     assert raised.value.code is RefusalCode.UNKNOWN_VERSION
     if header:

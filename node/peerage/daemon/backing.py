@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from typing import Any
 from peerage.daemon.hooks import around_backup
 from peerage.daemon.limits import Limits
 from peerage.daemon.owner import Read
-from peerage.daemon.params import flag, path_bytes, paths_bytes, readable, string, strings, text
+from peerage.daemon.params import flag, paths_bytes, readable, string, strings, text
 from peerage.errors import Busy, UserError
 from peerage.flow.backup import BackupOptions, backup, check_paths
 from peerage.flow.context import NodeContext, Report
@@ -57,8 +58,7 @@ class BackupVerbs:
 
     async def backup_stream(self, params: dict[str, Any], report: Report, read: Read) -> dict[str, Any]:
         """One file, as the caller sends it. A caller that goes away, or says why it failed, leaves no snapshot."""
-        string(params, "name")
-        options = _options(params, Stream(path_bytes(params, "name"), read))
+        options = _options(params, Stream(os.fsencode(string(params, "name")), read))
         return await self._run([], options, _limit_up(params), report)
 
     async def _run(

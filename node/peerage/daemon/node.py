@@ -320,9 +320,12 @@ class Node:
             await asyncio.sleep(1)
             newest = catalogue.newest_head()
             known, head = provider.known(), newest[0] if newest else 0
-            if clock.time is None or written == (clock.time.epoch, self._joining.roster, known, bool(head)):
+            if clock.time is None:
                 continue
-            written = (clock.time.epoch, self._joining.roster, known, bool(head))
+            state = (clock.time.epoch, self._joining.roster, known, bool(head))
+            if state == written:
+                continue
+            written = state
             try:
                 await self._in_worker(self._joining.remember, chain, clock.time, known, head)
             except LocalFault as error:

@@ -14,7 +14,6 @@ __all__ = [
     "integer",
     "integers",
     "number",
-    "path_bytes",
     "paths_bytes",
     "readable",
     "string",
@@ -48,13 +47,8 @@ def text(params: dict[str, Any], name: str) -> str:
     return value
 
 
-def path_bytes(params: dict[str, Any], name: str) -> bytes:
-    """A path as the system takes it; empty when it is not given."""
-    return os.fsencode(text(params, name))
-
-
 def paths_bytes(params: dict[str, Any], name: str) -> list[bytes]:
-    """Empty when it is not given."""
+    """Paths as the system takes them; empty when it is not given."""
     return [os.fsencode(value) for value in strings(params, name)]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from peerage.daemon.owner import Write
-from peerage.daemon.params import flag, integer, path_bytes, paths_bytes, string, strings, text
+from peerage.daemon.params import flag, integer, paths_bytes, string, strings, text
 from peerage.errors import UserError
 from peerage.flow.context import NodeContext, Report
 from peerage.flow.fetch import BlobCache
@@ -103,7 +103,7 @@ class ReadingVerbs:
         cache = BlobCache(context, self._reader().fetcher)
         old, new = (find(context, string(params, name)) for name in ("old", "new"))
         before, after = await load(cache, old.id), await load(cache, new.id)
-        path = path_bytes(params, "path")
+        path = os.fsencode(text(params, "path"))
         at = names_of(path if path.startswith(b"/") else after.prefix + b"/" + path)
         rows = compare(cache, before, after, at)
         return {"old": old.id.hex(), "new": new.id.hex(), "changes": await _write_rows(rows, write)}
@@ -111,9 +111,9 @@ class ReadingVerbs:
     async def cat(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
         """Bytes [offset, offset+length) of a file; all of it by default."""
         reader = self._reader()
-        path, at = string(params, "path"), path_bytes(params, "path")
+        path = string(params, "path")
         offset, length = integer(params, "offset") or 0, integer(params, "length")
-        entry = await lookup(reader.blobs, await reader.snapshot(string(params, "snapshot")), at)
+        entry = await lookup(reader.blobs, await reader.snapshot(string(params, "snapshot")), os.fsencode(path))
         if entry is None or entry.type is not EntryType.FILE:
             what = "directory" if entry is None else entry.type.name.lower()
             raise UserError(f"{path} is a {what}: name a file (`peerage ls` shows what is in a directory)")
@@ -138,7 +138,7 @@ class ReadingVerbs:
     async def read(self, params: dict[str, Any], write: Write) -> dict[str, Any]:
         """Bytes of a file that is named by its directory's ids: what reads bit by bit need not find its path anew."""
         reader = self._reader()
-        content = await reader.content_at(_ids(params, "ids"), path_bytes(params, "name"))
+        content = await reader.content_at(_ids(params, "ids"), os.fsencode(string(params, "name")))
         async with aclosing(reader.read(content, integer(params, "offset") or 0, integer(params, "length"))) as pieces:
             async for data in pieces:
                 await write(data)
@@ -182,7 +182,6 @@ async def _write_rows(rows: AsyncIterator[Row], write: Write) -> int:
 
 def _restore_of(params: dict[str, Any]) -> tuple[str, Path, list[bytes], RestoreOptions]:
     """(snapshot, target, include, options) of a restore or its preview. Raises UserError."""
-    path_bytes(params, "target")
     target = Path(string(params, "target"))
     if not target.is_absolute():
         raise UserError("the target must be an absolute path")

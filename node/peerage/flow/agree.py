@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from peerage.deal import negotiate
+from peerage.deal import negotiate, ranking
 from peerage.deal.decision import Decision
 from peerage.deal.policy import Policy
 from peerage.errors import PeerError, PeerFault, PeerRefused
@@ -37,7 +37,7 @@ async def agree(
         capacity_bytes, price = (terms.capacity, terms.price_per_gib_epoch) if terms else (capacity, 0)
         context.decided(Decision("client", provider.id, action, ok, rule, reason, time.epoch, capacity_bytes, price))
 
-    suited = negotiate.suits(prospect(context, provider), policy, capacity)
+    suited = ranking.suits(prospect(context, provider), policy, capacity)
     if not suited:
         decided("ask", False, suited.rule, suited.reason)
         raise PeerRefused(f"our policy refuses it: {suited.reason}", provider.id, "policy_refused")

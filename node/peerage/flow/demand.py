@@ -7,7 +7,8 @@ from typing import Any
 
 from peerage.errors import UserError
 from peerage.flow.context import NodeContext, Report, note
-from peerage.flow.published import leaves_of, place
+from peerage.flow.published import leaves_of
+from peerage.store.rows import placed
 from peerage_chain.errors import Reverted
 from peerage_chain.types import AgreementId, AgreementInfo, Demand
 
@@ -71,14 +72,13 @@ async def _next_leaves(context: NodeContext, info: AgreementInfo, sequence: int)
         if found.agreement == info.id and found.sequence == sequence:
             asked.update(found.indices)
     objects = context.catalogue.objects(info.id)
-    needed = context.catalogue.roots_of_stripes(info.id)
+    needed, published = context.catalogue.roots_of_stripes(info.id), leaves_of(answers, objects)
     wanted: list[int] = []
-    for item in objects:
+    for item, start in placed(objects, sequence):
         if item.root not in needed:
             continue
-        start, count = place(objects, sequence, item.root)
-        known = leaves_of(answers, objects, item.root)
-        wanted += [start + i for i in range(count) if i not in known and start + i not in asked]
+        known = published.get(item.root, {})
+        wanted += [start + i for i in range(item.leaves) if i not in known and start + i not in asked]
         if len(wanted) >= LEAVES_AT_ONCE:
             break
     return wanted[:LEAVES_AT_ONCE]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from peerage.deal.negotiate import permits, rank
 from peerage.deal.policy import Policy
+from peerage.deal.ranking import permits, rank
 from peerage.errors import TooFewProviders
 from peerage.flow.context import NodeContext
 from peerage.flow.offers import prospect

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 from peerage.errors import IntegrityError, PeerError, TooFewShards
 from peerage.flow.context import NodeContext
 from peerage.flow.published import Published
-from peerage.model import KIB, MIB, BlobEntry, ChunkId, MemberId, PackRecord, ShardLocation
+from peerage.model import KIB, LEAF_SIZE, MIB, BlobEntry, ChunkId, MemberId, PackRecord, ShardLocation
 from peerage.pack.reader import BlobOpener
 from peerage.ports import Buffer
 from peerage.shard.code import coder
@@ -48,7 +48,7 @@ class Fetcher:
         self._bad: set[tuple[bytes, int]] = set()
         self._down: set[MemberId] = set()
         self._pauses = _PAUSES
-        self._published = Published(context.ledger)
+        self._published = Published(context.ledger, context.catalogue)
         self.bytes_fetched = 0
 
     def renew(self) -> None:
@@ -56,7 +56,7 @@ class Fetcher:
         self._bad.clear()
         self._down.clear()
         self._pauses = _PAUSES
-        self._published = Published(self._context.ledger)
+        self._published = Published(self._context.ledger, self._context.catalogue)
 
     async def read(self, pack: PackRecord, entries: Sequence[BlobEntry], sink: Sink) -> None:
         """Fetch some blobs of one pack and give each plaintext to `sink`, in a worker thread and in no fixed order.
@@ -224,12 +224,11 @@ class Fetcher:
 
     async def _from_chain(self, pack: PackRecord, shard: ShardLocation) -> Buffer | None:
         """A shard whose leaves its provider had to publish, checked against its root."""
-        objects = self._context.catalogue.objects(shard.agreement)
         try:
-            data = await self._published.shard(shard.agreement, objects, shard.root)
+            data = await self._published.shard(shard.agreement, shard.root, pack.shard_length // LEAF_SIZE)
         except ChainFault:
             return None
-        if data is None or len(data) != pack.shard_length:
+        if data is None:
             return None
         tree = await self._context.in_worker(object_tree, data)
         return data if tree.root == shard.root else None

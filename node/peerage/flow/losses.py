@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from peerage.deal.amend import moving_window
 from peerage.deal.decision import Decision
-from peerage.deal.negotiate import permits
+from peerage.deal.ranking import permits
 from peerage.errors import PeerError, PeerRefused
 from peerage.flow.context import NodeContext, Report, note, warn
 from peerage.flow.quality import below_since, quality_of
 from peerage.model import LEAF_SIZE, AgreementId, Epoch, MemberId, ObjectKind, ShardRoot
 from peerage.shard.tree import object_tree
-from peerage.store.rows import LocalAgreement, StoredObject
+from peerage.store.rows import LocalAgreement, StoredObject, placed
 from peerage_chain.types import MemberInfo, MemberStatus
 
 SPOT_EVERY_S = 60
@@ -121,15 +121,11 @@ async def _reported(context: NodeContext, agreement: LocalAgreement, losses: Los
     known = f"loss:{agreement.id.hex()}"
     if loss is None or loss.restored or context.catalogue.counter(known) == loss.since:
         return
-    start, lost = 0, 0
-    for item in context.catalogue.objects(agreement.id):
-        if item.sequence is None or item.sequence > agreement.sequence:
-            continue
-        _, leaves = item.under(agreement.sequence)
-        if start < loss.start + loss.leaves and loss.start < start + leaves:
+    lost = 0
+    for item, start in placed(context.catalogue.objects(agreement.id), agreement.sequence):
+        if start < loss.start + loss.leaves and loss.start < start + item.leaves:
             lost += context.catalogue.mark_lost(agreement.id, item.root)
             losses.reported[item.root] = agreement
-        start += leaves
     context.catalogue.set_counter(known, loss.since)
     if lost:
         losses.doubtful.add(agreement.provider)
@@ -165,15 +161,9 @@ async def _read_unproven(context: NodeContext, agreement: LocalAgreement, epoch:
     """Read what a missed proof was asked to show, and a random shard: the worst of 'good', 'away' and 'damaged'."""
     challenge = await context.ledger.challenge(agreement.id, epoch)
     wanted = context.catalogue.roots_of_stripes(agreement.id)
-    start, asked = 0, []
-    for item in context.catalogue.objects(agreement.id):
-        if item.sequence is None or item.sequence > challenge.sequence:
+    for item, start in placed(context.catalogue.objects(agreement.id), challenge.sequence):
+        if item.root not in wanted or not any(start <= i < start + item.leaves for i in challenge.indices):
             continue
-        root, leaves = item.under(challenge.sequence)
-        if root in wanted and any(start <= index < start + leaves for index in challenge.indices):
-            asked.append(item)
-        start += leaves
-    for item in asked:
         if (found := await _state(context, agreement, item)) != "good":
             return found
     return await _spot_check(context, agreement)

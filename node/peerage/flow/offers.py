@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from peerage.deal.negotiate import Prospect
+from peerage.deal.ranking import Prospect
 from peerage.flow.context import NodeContext
 from peerage.flow.quality import known_quality
 from peerage_chain.types import MemberInfo

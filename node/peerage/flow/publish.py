@@ -23,7 +23,7 @@ from peerage.model import LEAF_SIZE, AgreementId, BlobKind, Epoch, MemberId, Obj
 from peerage.pack.writer import PackWriter
 from peerage.seal.blob import compress
 from peerage.shard.tree import AgreementTree, object_tree
-from peerage.snapshot.head import Head, seal_head
+from peerage.snapshot.head import Head, padded, seal_head
 from peerage.snapshot.index import encode_segments
 from peerage.snapshot.snapshot import SnapshotSummary, decode_summary, encode_summary
 from peerage.store.catalogue import Catalogue, LocalAgreement, QueuedRevision, StoredObject
@@ -110,16 +110,14 @@ async def _put_head(
         return typed.sign(context.node_key, signed)
 
     body = seal_head(head, context.key, context.wrapped_keys, context.entropy(32), sign)
-    padded = body + bytes(-len(body) % LEAF_SIZE)
-    root = ShardRoot(object_tree(padded).root)
-    if len(padded) > HEAD_RESERVE:
-        warn(report, f"the head has grown to {len(padded)} bytes: forget old snapshots")
+    data = padded(body)
+    root = ShardRoot(object_tree(data).root)
+    if len(data) > HEAD_RESERVE:
+        warn(report, f"the head has grown to {len(data)} bytes: forget old snapshots")
 
     async def leave(provider: MemberId, agreement: AgreementId) -> AgreementId | None:
         try:
-            await context.peers.put_object(
-                provider, agreement, root, padded, ObjectKind.HEAD, context.repository, number
-            )
+            await context.peers.put_object(provider, agreement, root, data, ObjectKind.HEAD, context.repository, number)
         except PeerError as error:
             warn(report, f"member {provider} did not take the head: {error}")
             return None
@@ -129,7 +127,7 @@ async def _put_head(
     needed = room.code.m + 1
     if len(kept) < needed:
         raise PeerError(f"only {len(kept)} providers took the head, {needed} are needed: wait until more are up")
-    catalogue.add_objects((a, root, len(padded) // LEAF_SIZE, ObjectKind.HEAD) for a in kept)
+    catalogue.add_objects((a, root, len(data) // LEAF_SIZE, ObjectKind.HEAD) for a in kept)
     left = {s.id: s for s in after}
     changed = [(s.id, encode_summary(left[s.id])) for s in before if s.id in left and left[s.id] != s]
     forgotten = [s.id for s in before if s.id not in left]

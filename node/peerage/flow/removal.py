@@ -15,6 +15,7 @@ from peerage.flow.context import NodeContext, Report, note, warn
 from peerage.flow.publish import recorded_objects, sign_revision, submit
 from peerage.model import LEAF_SIZE, AgreementId, ShardRoot
 from peerage.shard.tree import object_tree
+from peerage.snapshot.head import padded
 from peerage.store.catalogue import LocalAgreement, LocalRemoval, StoredObject
 from peerage.wire.limits import APPENDED_MAX
 from peerage_chain.errors import ChainUnavailable, Reverted
@@ -73,7 +74,7 @@ def garbage_of(context: NodeContext, agreement: AgreementId, heads: list[ShardRo
 
 def head_root(body: bytes) -> ShardRoot:
     """The root of a head as providers keep it."""
-    return object_tree(body + bytes(-len(body) % LEAF_SIZE)).root
+    return object_tree(padded(body)).root
 
 
 @cache

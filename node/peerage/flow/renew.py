@@ -6,7 +6,7 @@ before its end (losses.py).
 
 from __future__ import annotations
 
-from peerage.deal import amend, negotiate
+from peerage.deal import amend, negotiate, ranking
 from peerage.deal.decision import Decision
 from peerage.deal.policy import Policy
 from peerage.errors import PeerError
@@ -87,4 +87,4 @@ def _wanted(context: NodeContext, provider: MemberInfo, policy: Policy) -> negot
         reason = f"measured below the policy's floor since epoch {since}"
         return negotiate.Verdict(False, reason, "take.replace_after_epochs")
     quality = known_quality(context.catalogue, provider.id)
-    return negotiate.suits(negotiate.Prospect(provider, 1 << 62, quality), policy, 1)
+    return ranking.suits(ranking.Prospect(provider, 1 << 62, quality), policy, 1)

@@ -14,12 +14,14 @@ from peerage.flow.context import NodeContext, Report, note, warn
 from peerage.flow.fetch import Fetcher
 from peerage.flow.losses import Losses, find_losses
 from peerage.flow.publish import publish
+from peerage.flow.removal import head_root
 from peerage.flow.room import Room, Slot
 from peerage.flow.stripe import StripeWriter
 from peerage.model import KIB, LEAF_SIZE, MemberId, ObjectKind, PackRecord, ShardLocation, ShardRoot
 from peerage.ports import Buffer
 from peerage.shard.code import coder
 from peerage.shard.tree import object_tree
+from peerage.snapshot.head import padded
 from peerage.store.rows import LocalAgreement
 
 REPAIRED, MOVED, LEAST = "repaired-shards", "repair-bytes", "repair-bytes-least"
@@ -98,19 +100,14 @@ async def _repair_stripe(
         refused = False
         for index, slot in slots.items():
             root = pack.shards[index].root
-            if (await context.in_worker(object_tree, ready[index])).root != root:
-                raise IntegrityError(f"shard {index} of pack {pack.id.hex()[:16]} was rebuilt wrongly: not stored")
             if index not in homes and context.catalogue.is_removed(slot.agreement, root):
                 room.giveback(slot, pack.shard_length)  # what it still holds of this shard is on its way out
                 continue
-            try:
-                await context.peers.put_object(slot.provider, slot.agreement, root, ready[index])
-            except PeerError as error:
+            if not await _put(context, slot, index, root, ready[index], report):
                 refused = True
                 room.avoid(slot.provider)
                 if index not in homes:
                     room.giveback(slot, pack.shard_length)
-                warn(report, f"member {slot.provider} did not take a repaired shard: {error}")
                 continue
             location = ShardLocation(index, root, slot.provider, slot.agreement)
             context.catalogue.move_shard(no, location, pack.shard_length // LEAF_SIZE)
@@ -128,9 +125,21 @@ async def _repair_stripe(
     return copied + rebuilt
 
 
+async def _put(context: NodeContext, slot: Slot, index: int, root: ShardRoot, data: Buffer, report: Report) -> bool:
+    """Store a shard; whether it was taken. Raises IntegrityError if it is not the one that was recorded."""
+    if (await context.in_worker(object_tree, data)).root != root:
+        raise IntegrityError(f"shard {index} {root.hex()[:16]} was rebuilt wrongly: not stored")
+    try:
+        await context.peers.put_object(slot.provider, slot.agreement, root, data)
+    except PeerError as error:
+        warn(report, f"member {slot.provider} did not take a repaired shard: {error}")
+        return False
+    return True
+
+
 def _homes(pack: PackRecord, gone: set[int], kept: dict[int, MemberId], losses: Losses) -> dict[int, LocalAgreement]:
     """Where shards go back to that their own provider reported lost: the agreement lists them still, so it is whole
-    again then, and nothing moves. One that the provider does not take goes elsewhere the next time."""
+    again then, and nothing moves. One that the provider does not take goes elsewhere at once."""
     found: dict[int, LocalAgreement] = {}
     for index in sorted(gone):
         agreement = losses.reported.get(pack.shards[index].root)
@@ -146,13 +155,12 @@ async def _put_heads_back(context: NodeContext, losses: Losses, report: Report) 
     if not losses.reported:
         return
     for number, body in context.catalogue.heads():
-        data = body + bytes(-len(body) % LEAF_SIZE)
-        root = ShardRoot((await context.in_worker(object_tree, data)).root)
+        root = await context.in_worker(head_root, body)
         if (agreement := losses.reported.get(root)) is None or agreement.id in losses.over:
             continue
         try:
             await context.peers.put_object(
-                agreement.provider, agreement.id, root, data, ObjectKind.HEAD, context.repository, number
+                agreement.provider, agreement.id, root, padded(body), ObjectKind.HEAD, context.repository, number
             )
         except PeerError as error:
             warn(report, f"member {agreement.provider} did not take a head back: {error}")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from peerage.deal.decision import Decision
-from peerage.deal.negotiate import Ranking, permits, rank
+from peerage.deal.ranking import Ranking, permits, rank
 from peerage.errors import PeerError, TooFewProviders
 from peerage.flow.agree import agree
 from peerage.flow.context import NodeContext, Report, warn

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from peerage.errors import PeerError
 from peerage.flow.context import NodeContext, Report, note, warn
 from peerage.model import LEAF_SIZE, AgreementId
-from peerage.store.rows import StoredObject
+from peerage.store.rows import StoredObject, placed
 from peerage_chain.errors import Reverted
 from peerage_chain.types import AgreementInfo, Epoch
 
@@ -50,13 +50,11 @@ def _some_leaf(context: NodeContext, info: AgreementInfo) -> tuple[StoredObject,
     checks = context.catalogue.checks(info.id, 1)
     if not info.is_live or not checks or not checks[0].proven:
         return None
-    found, start = [], 0
-    for item in context.catalogue.objects(info.id):
-        if item.sequence is not None and item.sequence <= checks[0].sequence:
-            leaves = item.under(info.sequence)[1]
-            if leaves:
-                found.append((item, start))
-            start += leaves
+    found = [
+        (item, start)
+        for item, start in placed(context.catalogue.objects(info.id), info.sequence)
+        if item.sequence is not None and item.sequence <= checks[0].sequence
+    ]
     return found[int.from_bytes(context.entropy(8), "big") % len(found)] if found else None
 
 

@@ -32,7 +32,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from peerage.errors import IntegrityError, UnknownVersion
-from peerage.model import PackRecord
+from peerage.model import LEAF_SIZE, PackRecord
 from peerage.seal.blob import MAX_RAW_LENGTH, compress, decompress, nonce
 from peerage.seal.keys import SALT_SIZE, TAG_SIZE, WRAPPED_SIZE, KeyRing, RepositoryKey, unwrap_all
 from peerage.snapshot.codec import I64, Id, decode_plain
@@ -133,6 +133,11 @@ def seal_head(
     if len(signature) != SIGNATURE_SIZE:
         raise ValueError("a signature is 65 bytes")
     return signed + signature
+
+
+def padded(body: bytes) -> bytes:
+    """A sealed head as providers keep it: whole leaves, filled up with zeros."""
+    return body + bytes(-len(body) % LEAF_SIZE)
 
 
 def peek_head(data: Buffer) -> HeadHeader:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from peerage.model import AgreementId, MemberId, ObjectKind, ShardRoot
 
-__all__ = ["Check", "FileState", "LocalAgreement", "LocalRemoval", "QueuedRevision", "StoredObject"]
+__all__ = ["Check", "FileState", "LocalAgreement", "LocalRemoval", "QueuedRevision", "StoredObject", "placed"]
 
 
 class FileState(NamedTuple):
@@ -62,6 +62,18 @@ class StoredObject(NamedTuple):
         """What stands for it in the tree of a revision that comes after it: a removed one is dead."""
         dead = self.removed is not None and self.removed <= sequence
         return (ShardRoot(bytes(32)), 0) if dead else (self.root, self.leaves)
+
+
+def placed(objects: Iterable[StoredObject], sequence: int) -> Iterator[tuple[StoredObject, int]]:
+    """Each object that the tree of a revision holds, with its first leaf there. objects: all, in the tree's order."""
+    start = 0
+    for item in objects:
+        if item.sequence is None or item.sequence > sequence:
+            continue
+        _, leaves = item.under(sequence)
+        if leaves:
+            yield item, start
+        start += leaves
 
 
 class LocalRemoval(NamedTuple):

@@ -16,7 +16,6 @@ OFFER_HEADER = "peerage-protocols"
 CURRENT = 1
 KNOWN: tuple[int, ...] = (1,)
 """Versions that this release speaks, in either role."""
-KNOWN_TEXT = ", ".join(str(version) for version in KNOWN)
 _OFFER = re.compile(r"[1-9][0-9]{0,4}(?:, ?[1-9][0-9]{0,4}){0,15}")
 
 
