@@ -57,6 +57,7 @@ def main() -> int:
         options.keep = True
         return 1
     finally:
+        life.tell_memory()
         life.down()
         if options.keep:
             print(f"endure: kept {work}", file=sys.stderr)
@@ -76,6 +77,7 @@ class Life:
         self.out = work / "out"
         self.user = User(work / "user")
         self.tree = Tree(work / "tree", self.rng)
+        self.watch = Watch(self.net, CLIENT)
         self.kept: dict[str, dict[str, str]] = {}
         self.began_s = time.monotonic()
         self.counts: dict[str, int] = dict.fromkeys(
@@ -97,7 +99,6 @@ class Life:
         self.json("--home", self.net / CLIENT, "policy", "set", "take.retention_epochs", "2")
         self.began_s = time.monotonic()
         self.say(f"{options.nodes} members, epochs of {options.epoch} s, {options.minutes:g} minutes")
-        self.watch = Watch(self.net, CLIENT)
         self.faults = Faults(self.net, self.rng, self.json, self.watch, self.say)
         self.backup()
         threads = [threading.Thread(target=self._guard, args=(work,)) for work in (self._watch, self._kill)]
@@ -283,6 +284,11 @@ class Life:
 
     def json(self, *arguments: str | Path, may_fail: bool = False) -> dict[str, Any]:
         return self.user.json(*arguments, may_fail=may_fail, quiet=True)
+
+    def tell_memory(self) -> None:
+        """Also of a life that ended early."""
+        for process, course in self.watch.course().items():
+            print(f"memory of {process:18} MB every ten minutes: {' '.join(map(str, course))}", flush=True)
 
     def down(self) -> None:
         if self.net.exists():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, web
 from tests.chain.network import free_port, start
+from tests.relays import pass_on
 
 from peerage_chain.anvil import CHAIN_ID, AnvilProcess
 from peerage_chain.client import Chain
@@ -32,19 +33,8 @@ async def chain(home: Path, chain_id: int = CHAIN_ID) -> AsyncIterator[AnvilProc
 async def relay(port: int) -> AsyncIterator[str]:
     """Another endpoint of the chain at `port`."""
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while piece := await reader.read(65536):
-                writer.write(piece)
-                await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+        await pass_on(reader, writer, lambda: asyncio.open_connection("127.0.0.1", port))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:

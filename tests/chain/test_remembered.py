@@ -62,7 +62,16 @@ async def test_memory_serves_until_the_chain_is_back_and_refuses_another(
         await network.close()
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[" * 100_000, b"\xff", b'{"format": 1}'])
-def test_a_file_that_is_none(data: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - whatever is wrong with it
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "truncated"),
+        (b"{}", "missing required field"),
+        (b"[" * 100_000, "Expected `object`|nested too deep"),
+        (b"\xff", "malformed"),
+        (b'{"format": 1}', "missing required field"),
+    ],
+)
+def test_a_file_that_is_none(data: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
         remembered.decode(data)

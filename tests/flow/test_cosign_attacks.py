@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from tests.fakes import DOMAIN, Network, Peer
@@ -62,11 +60,9 @@ def digest(revision: Revision) -> bytes:
 
 
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    network = Network(tmp_path)
+async def pair(network: Network) -> Pair:
     provider = await network.add()
-    yield Pair(network, await network.add(listen=False), provider)
-    await network.close()
+    return Pair(network, await network.add(listen=False), provider)
 
 
 @pytest.mark.parametrize("recorded", [True, False])

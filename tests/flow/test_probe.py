@@ -93,13 +93,6 @@ class Stage:
 
 
 @pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    network = Network(tmp_path)
-    yield network
-    await network.close()
-
-
-@pytest.fixture
 async def stage(network: Network, tmp_path: Path) -> AsyncIterator[Stage]:
     client = await network.add(listen=False)
     with ThreadPoolExecutor(2) as workers:

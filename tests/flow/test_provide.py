@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,6 @@ from peerage_chain.types import (
 
 Pair = tuple[Peer, Peer, AgreementId]
 Objects = list[tuple[ShardRoot, int]]
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    network = Network(tmp_path)
-    yield network
-    await network.close()
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from tests.fakes import DOMAIN, Network, Peer, terms_between
@@ -23,13 +21,6 @@ from peerage_chain import typed
 from peerage_chain.types import GIB, Amendment, Epoch
 
 SIZE = 512 * KIB
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    network = Network(tmp_path)
-    yield network
-    await network.close()
 
 
 def data_of(n: int) -> bytes:

@@ -10,7 +10,6 @@ from tests.flow.test_provide import (
     Pair,
     cosign,
     digest,
-    network,
     pair,
     put,
     record,
@@ -24,7 +23,7 @@ from peerage.store.revisions import DEAD
 from peerage.wire.refusals import RefusalCode
 from peerage_chain.types import Challenge, Revision
 
-__all__ = ["network", "pair"]  # fixtures
+__all__ = ["pair"]  # fixtures
 
 
 def without(objects: Objects, removed: Objects) -> Objects:

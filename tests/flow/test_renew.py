@@ -12,7 +12,7 @@ from tests.fakes import Network as Wired
 from tests.fakes import terms_between
 from tests.flow.network import NODE_KEY, BookLedger, ShelfPeers, network
 from tests.flow.test_backup_restore import make_tree
-from tests.flow.test_repair import agreement_with, shards_at
+from tests.flow.test_repair import agreement_with, fullest, shards_at
 
 from peerage.deal.decision import Decision
 from peerage.deal.policy import Policy, offer_of
@@ -79,26 +79,30 @@ async def test_whom_the_policy_no_longer_wants_runs_out_and_is_left_in_time(tmp_
         told: list[Decision] = []
         context = replace(quiet, decided=told.append)
         await backup(context, [os.fsencode(make_tree(tmp_path / "source"))], silent)
+        left = fullest(context)
         dear = offer_of(Policy().set("give.price_per_gib_epoch", "20000"))
-        ledger.members = [replace(m, offer=dear) if m.id == 3 else m for m in ledger.members]
-        held, end = shards_at(context, MemberId(3)), last_epoch(ledger)
-        assert held
+        ledger.members = [replace(m, offer=dear) if m.id == left else m for m in ledger.members]
+        held, end = shards_at(context, left), last_epoch(ledger)
         ledger.epoch = end - 100
         assert await renew(context, silent) == 7
         (no,) = [d for d in told if not d.ok]
-        assert (no.member, no.rule, no.reason) == (3, "take.max_price_per_gib_epoch", "its price 20000 is above 10000")
+        assert (no.member, no.rule, no.reason) == (
+            left,
+            "take.max_price_per_gib_epoch",
+            "its price 20000 is above 10000",
+        )
         await watch(context)
         assert await repair(context, silent) == 0, "there is time yet"
         ledger.epoch = end - 83
         await watch(context)
         assert (await find_losses(context, silent)).leaving == {
-            agreement_with(ledger, MemberId(3)): f"it ends in epoch {end} and was not renewed"
+            agreement_with(ledger, left): f"it ends in epoch {end} and was not renewed"
         }
         assert await repair(context, silent) == held
-        assert shards_at(context, MemberId(3)) == 0
+        assert shards_at(context, left) == 0
         assert health_of(context.catalogue).repair_bytes == health_of(context.catalogue).repair_bytes_least
         await backup(context, [os.fsencode(tmp_path / "source")], silent)
-        assert shards_at(context, MemberId(3)) == 0, "nothing new goes there either"
+        assert shards_at(context, left) == 0, "nothing new goes there either"
 
 
 @pytest.mark.parametrize("error", [PeerRefused("no", MemberId(2), "policy_refused"), PeerFault("odd", MemberId(2))])

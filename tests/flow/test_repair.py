@@ -21,13 +21,12 @@ from peerage.flow.quality import below_since, refresh_quality
 from peerage.flow.repair import repair
 from peerage.flow.restore import restore
 from peerage.flow.watch import watch
-from peerage.model import AgreementId, MemberId, ObjectKind
+from peerage.model import AgreementId, MemberId
 from peerage.store.home import Home
 from peerage.store.measures import Measures
+from peerage.store.rows import StoredObject, placed
 from peerage_chain.quality import Figures, QualityRecord
 from peerage_chain.types import Epoch, Loss, MemberStatus
-
-VICTIM = MemberId(4)
 
 
 def agreement_with(ledger: Any, member: MemberId) -> AgreementId:
@@ -38,21 +37,33 @@ def shards_at(context: NodeContext, member: MemberId) -> int:
     return sum(p == member for _, _, shards in context.catalogue.stripes() for _, _, p, _ in shards)
 
 
+def fullest(context: NodeContext) -> MemberId:
+    """The member with the most shards: where they lie is drawn, and some hold one, or none."""
+    return max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
+
+
+def first_shard(context: NodeContext, id: AgreementId) -> tuple[StoredObject, int]:
+    """The first shard in an agreement's tree, and its first leaf there."""
+    wanted = context.catalogue.roots_of_stripes(id)
+    found = placed(context.catalogue.objects(id), sequence=1 << 62)
+    return next((item, start) for item, start in found if item.root in wanted)
+
+
 async def test_a_member_that_leaves_is_copied_from_while_it_serves(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
-        held = shards_at(context, VICTIM)
-        assert held
-        ledger.members = [replace(m, status=MemberStatus.LEAVING) if m.id == VICTIM else m for m in ledger.members]
+        victim = fullest(context)
+        held = shards_at(context, victim)
+        ledger.members = [replace(m, status=MemberStatus.LEAVING) if m.id == victim else m for m in ledger.members]
         await watch(context)
         assert sum([await repair(context, silent) for _ in range(3)]) == held
-        assert shards_at(context, VICTIM) == 0
+        assert shards_at(context, victim) == 0
         health = health_of(context.catalogue)
         assert health.whole == health.total
         assert health.repair_bytes == health.repair_bytes_least > 0, "each was read once and written once"
-        peers.shelves[VICTIM].down = True
-        peers.shelves[2].down = True
+        peers.shelves[victim].down = True
+        peers.shelves[fullest(context)].down = True
         await restore(context, "latest", tmp_path / "back", [], silent)
         same(source, tmp_path / "back" / "source")
 
@@ -61,11 +72,12 @@ async def test_what_a_leaving_member_no_longer_serves_is_rebuilt(tmp_path: Path)
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
-        ledger.members = [replace(m, status=MemberStatus.LEAVING) if m.id == VICTIM else m for m in ledger.members]
-        peers.shelves[VICTIM].down = True
+        victim = fullest(context)
+        ledger.members = [replace(m, status=MemberStatus.LEAVING) if m.id == victim else m for m in ledger.members]
+        peers.shelves[victim].down = True
         await watch(context)
         await repair(context, silent)
-        assert shards_at(context, VICTIM) == 0
+        assert shards_at(context, victim) == 0
         health = health_of(context.catalogue)
         assert health.whole == health.total
 
@@ -74,18 +86,13 @@ async def test_reported_leaves_cost_their_own_shards_alone(tmp_path: Path) -> No
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
-        member = max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
+        member = fullest(context)
         id, held = agreement_with(ledger, member), shards_at(context, member)
         assert held > 1
         await watch(context)
-        first = 0
-        for item in context.catalogue.objects(id):
-            if item.kind is ObjectKind.SHARD:
-                break
-            first += item.leaves
+        lost, first = first_shard(context, id)
         ledger.losses[id] = Loss(first, 1, Epoch(12), Epoch(40), restored=False)
-        lost = next(o.root for o in context.catalogue.objects(id) if o.kind is ObjectKind.SHARD)
-        peers.shelves[member].lost = {lost}
+        peers.shelves[member].lost = {lost.root}
         assert await repair(context, silent) == 1
         assert shards_at(context, member) == held, "it went back to where the agreement lists it"
         assert not peers.shelves[member].lost
@@ -99,12 +106,13 @@ async def test_a_reported_shard_that_is_not_taken_back_goes_elsewhere(tmp_path: 
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
+        victim = fullest(context)
         await watch(context)
-        id, held = agreement_with(ledger, VICTIM), shards_at(context, VICTIM)
+        id, held = agreement_with(ledger, victim), shards_at(context, victim)
         ledger.losses[id] = Loss(0, 1_000_000, Epoch(12), Epoch(40), restored=False)
-        peers.shelves[VICTIM].full = True
+        peers.shelves[victim].full = True
         assert await repair(context, silent) == held
-        assert shards_at(context, VICTIM) == 0
+        assert shards_at(context, victim) == 0
         health = health_of(context.catalogue)
         assert health.whole == health.total
 
@@ -113,8 +121,9 @@ async def test_a_reported_head_is_put_back(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
+        victim = fullest(context)
         await watch(context)
-        id, shelf = agreement_with(ledger, VICTIM), peers.shelves[VICTIM]
+        id, shelf = agreement_with(ledger, victim), peers.shelves[victim]
         shelf.lost = {shelf.heads[0][1]}
         ledger.losses[id] = Loss(0, 1_000_000, Epoch(12), Epoch(40), restored=False)
         await repair(context, silent)
@@ -125,16 +134,10 @@ async def test_what_a_missed_proof_was_asked_for_is_read(tmp_path: Path) -> None
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
-        member = max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
+        member = fullest(context)
         id = agreement_with(ledger, member)
-        start, lost = 0, None
-        for item in context.catalogue.objects(id):
-            if item.kind is ObjectKind.SHARD and item.root in context.catalogue.roots_of_stripes(id):
-                lost = item.root
-                break
-            start += item.leaves
-        assert lost is not None
-        peers.shelves[member].lost = {lost}
+        lost, start = first_shard(context, id)
+        peers.shelves[member].lost = {lost.root}
         ledger.epoch, ledger.due, ledger.asked = 13, {(id, 12)}, (start,)
         await watch(context)
         assert await repair(context, silent) == 1, "at once, though the agreement has many shards"
@@ -144,8 +147,9 @@ async def test_a_restored_loss_moves_nothing(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, ledger, _):
         await backup(context, [os.fsencode(source)], silent)
+        victim = fullest(context)
         await watch(context)
-        ledger.losses[agreement_with(ledger, VICTIM)] = Loss(0, 1, Epoch(12), Epoch(40), restored=True)
+        ledger.losses[agreement_with(ledger, victim)] = Loss(0, 1, Epoch(12), Epoch(40), restored=True)
         assert await repair(context, silent) == 0
 
 
@@ -156,12 +160,13 @@ async def test_attack_a_provider_that_proves_and_serves_rotten_bytes_is_found(
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, _, peers):
         await backup(context, [os.fsencode(source)], silent)
+        victim = fullest(context)
         await watch(context)
-        peers.shelves[VICTIM].rotten = True
+        peers.shelves[victim].rotten = True
         for _ in range(200):
             if await repair(context, silent):
                 break
-        assert shards_at(context, VICTIM) == 0
+        assert shards_at(context, victim) == 0
         health = health_of(context.catalogue)
         assert health.whole == health.total
 
@@ -192,7 +197,7 @@ async def test_the_policy_says_how_many_missed_proofs_are_a_loss(tmp_path: Path)
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
-        victim = max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
+        victim = fullest(context)
         id = agreement_with(ledger, victim)
         peers.shelves[victim].down = True
         policy = context.policy().set("take.repair_after_epochs", "5")
@@ -211,7 +216,7 @@ async def test_a_provider_that_the_policy_refuses_later_is_replaced(tmp_path: Pa
     with network(tmp_path) as (context, _, _):
         await backup(context, [os.fsencode(source)], silent)
         await watch(context)
-        victim = max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
+        victim = fullest(context)
         held = shards_at(context, victim)
         policy = context.policy().set("take.legal_entities_deny", (bytes([victim]) * 32).hex())
         told: list[Decision] = []
@@ -273,7 +278,7 @@ async def test_repair_keeps_to_its_rate_and_goes_on_in_the_next_epoch(
     with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
         await watch(context)
-        victim = max((MemberId(m) for m in range(2, 10)), key=lambda m: shards_at(context, m))
+        victim = fullest(context)
         held = shards_at(context, victim)
         assert held > 1
         peers.shelves[victim].down = True

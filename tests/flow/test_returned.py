@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tests.flow import network as flows
-from tests.flow.test_provide import Pair, cosign, digest, network, pair, put, record, revision_over, roots
+from tests.flow.test_provide import Pair, cosign, digest, pair, put, record, revision_over, roots
 
 from peerage.flow.backup import backup
 from peerage.flow.context import silent
@@ -15,7 +15,7 @@ from peerage.flow.publish import record as publish_record
 from peerage.flow.returned import look_for_anchor, record_again
 from peerage_chain.types import ZERO32, Epoch
 
-__all__ = ["network", "pair"]  # fixtures
+__all__ = ["pair"]  # fixtures
 
 
 async def test_a_provider_records_again_what_the_chain_forgot_and_the_client_goes_on(pair: Pair) -> None:

@@ -53,27 +53,23 @@ async def test_hours_below_what_an_agreement_promises_are_warned_of(tmp_path: Pa
         await network.close()
 
 
-async def test_what_is_served_keeps_to_the_hours_and_what_is_fetched_does_not(tmp_path: Path) -> None:
-    network = Network(tmp_path)
-    try:
-        policy = Policy().set("give.hours", "00:00-12:00 up=2048, 12:00-00:00 up=2048")
-        sharing = Sharing(lambda: policy.give)
-        line = Throttle()
-        provider = await network.add(throttle=line.beside(sharing.up, sharing.down))
-        client = await network.add(listen=False)
-        agreement = network.agree(client, provider)
-        assert client.client is not None
-        data = os.urandom(2 * MIB)
-        root = object_tree(data).root
-        await client.client.put_object(provider.member, agreement, root, data)
+async def test_what_is_served_keeps_to_the_hours_and_what_is_fetched_does_not(network: Network) -> None:
+    policy = Policy().set("give.hours", "00:00-12:00 up=2048, 12:00-00:00 up=2048")
+    sharing = Sharing(lambda: policy.give)
+    line = Throttle()
+    provider = await network.add(throttle=line.beside(sharing.up, sharing.down))
+    client = await network.add(listen=False)
+    agreement = network.agree(client, provider)
+    assert client.client is not None
+    data = os.urandom(2 * MIB)
+    root = object_tree(data).root
+    await client.client.put_object(provider.member, agreement, root, data)
 
-        async def seconds() -> float:
-            begun_s = time.monotonic()
-            assert await client.client.get_object(provider.member, root) == data
-            return time.monotonic() - begun_s
+    async def seconds() -> float:
+        begun_s = time.monotonic()
+        assert await client.client.get_object(provider.member, root) == data
+        return time.monotonic() - begun_s
 
-        assert 0.95 < await seconds() < 4
-        policy = policy.set("give.hours", "")
-        assert await seconds() < 0.9, "an edit of the policy counts at once"
-    finally:
-        await network.close()
+    assert 0.95 < await seconds() < 4
+    policy = policy.set("give.hours", "")
+    assert await seconds() < 0.9, "an edit of the policy counts at once"

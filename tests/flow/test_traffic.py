@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,13 +18,6 @@ from peerage_chain import typed
 from peerage_chain.types import GIB, ZERO32, AgreementInfo, Epoch, Revision
 
 PROVIDER = MemberId(1)
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    network = Network(tmp_path)
-    yield network
-    await network.close()
 
 
 @pytest.fixture

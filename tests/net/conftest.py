@@ -1,19 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from tests.fakes import Network, Peer
 
 from peerage.model import AgreementId
-
-
-@pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[Network]:
-    network = Network(tmp_path)
-    yield network
-    await network.close()
 
 
 @pytest.fixture

@@ -13,12 +13,11 @@ import json
 import os
 import queue
 import re
-import ssl
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from urllib.parse import urlsplit
 
 from tests.devnet.conftest import User
 from tests.net.conformance import conform
+from tests.relays import Connect, Streams, pass_on
 
 from peerage.daemon import openapi as owner_document
 from peerage.keys.keystore import Keystore
@@ -40,7 +40,6 @@ from peerage_chain import remembered
 ROOT = Path(__file__).parents[2]
 RATE = "150/s"  # a member may send 200 requests a second
 REQUEST_TIMEOUT_S = 30
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
@@ -53,25 +52,14 @@ class Explored:
 
 
 @contextmanager
-def relay(connect: Callable[[], Awaitable[Streams]]) -> Iterator[str]:
+def relay(connect: Connect) -> Iterator[str]:
     """A plain HTTP address in front of what `connect` opens, in a thread of its own."""
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while piece := await reader.read(65536):
-                writer.write(piece)
-                await writer.drain()
-        except (ConnectionError, ssl.SSLError):
-            pass
-        finally:
-            writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if task := asyncio.current_task():  # the loop itself keeps no hold of it
             serving.add(task)
         with suppress(OSError):
-            up_reader, up_writer = await connect()
-            await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+            await pass_on(reader, writer, connect)
 
     serving: set[asyncio.Task[None]] = set()
 
@@ -92,7 +80,7 @@ def relay(connect: Callable[[], Awaitable[Streams]]) -> Iterator[str]:
         thread.join()
 
 
-def owner_socket(home: Path) -> Callable[[], Awaitable[Streams]]:
+def owner_socket(home: Path) -> Connect:
     async def connect() -> Streams:
         with short_path(home / SOCKET) as path:
             return await asyncio.open_unix_connection(str(path))
@@ -100,7 +88,7 @@ def owner_socket(home: Path) -> Callable[[], Awaitable[Streams]]:
     return connect
 
 
-def peer_listener(client: Home, certificate: bytes, endpoint: str) -> Callable[[], Awaitable[Streams]]:
+def peer_listener(client: Home, certificate: bytes, endpoint: str) -> Connect:
     """As the node of a devnet's home, to a node with that certificate (DER)."""
     keystore = Keystore.open(client.read_file(client.keystore), "")
     context = TlsIdentity(keystore.tls_key_pem, keystore.certificate_der).client_context(certificate)

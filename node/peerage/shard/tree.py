@@ -234,7 +234,7 @@ def _uniform_levels(hashes: list[bytes], each: int, leaves: int) -> list[list[by
     while len(hashes) > 1:
         head, middle = b"\x01" + each.to_bytes(8, "big"), each.to_bytes(8, "big")
         pairs = iter(hashes)
-        above = [new(join((head, a, middle, b))).digest() for a, b in zip(pairs, pairs)]  # noqa: B905 -- drops an odd one
+        above = [new(join((head, a, middle, b))).digest() for a, b in zip(pairs, pairs, strict=False)]  # not an odd one
         rest = leaves - each * (len(hashes) - 1)
         if len(hashes) % 2:
             above.append(hashes[-1])
