@@ -15,7 +15,7 @@ from peerage.deal.negotiate import (
     room_for,
 )
 from peerage.deal.policy import Policy, offer_of
-from peerage.deal.ranking import Prospect, rank, suits
+from peerage.deal.ranking import Prospect, better, rank, suits
 from peerage.wire.refusals import RefusalCode
 from peerage_chain.quality import Clause
 from peerage_chain.types import GIB, Epoch, MemberId, MemberInfo, MemberStatus, Terms
@@ -222,3 +222,31 @@ def test_the_ranking_goes_by_quality_then_price_then_room() -> None:
     assert [verdict.rule for _, verdict in ranking.refused] == ["status", "its offer", "reach"]
     assert ranking.standing(MemberId(4)) == "number 2 of 6 that suit: quality 100%, price 1000, 90.0 of 100.0 GiB left"
     assert "quality unknown" in ranking.standing(MemberId(11))
+
+
+def priced(id: int, price: int, quality: float | None) -> Prospect:
+    return Prospect(member(id, POLICY.set("give.price_per_gib_epoch", str(price))), GIB, quality)
+
+
+@pytest.mark.parametrize(
+    ("price", "quality", "percent", "switches"),
+    [
+        (700, 0.80, 30, True),
+        (701, 0.80, 30, False),
+        (700, 0.70, 30, False),  # cheaper, but slower
+        (700, None, 30, False),  # not measured: half the usual
+        (1000, 1.00, 30, False),
+        (1000, 1.00, 25, True),
+        (1001, 1.00, 25, False),  # better, but dearer
+        (1, 1.00, 0, False),  # never
+        (0, 0.80, 100, True),
+    ],
+)
+def test_what_is_worth_moving_data_to(price: int, quality: float | None, percent: int, switches: bool) -> None:
+    own = priced(2, 1000, 0.8)
+    other = priced(3, price, quality)
+    assert better([own, other], own, percent) == (other if switches else None)
+
+
+def test_nothing_is_free_enough_to_leave_what_is_free() -> None:
+    assert better([priced(3, 0, 0.8)], priced(2, 0, 0.8), 30) is None

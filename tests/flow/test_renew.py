@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fakes import Network as Wired
 from tests.fakes import terms_between
-from tests.flow.network import NODE_KEY, BookLedger, ShelfPeers, network
+from tests.flow.network import NODE_KEY, BookLedger, Shelf, ShelfPeers, network
 from tests.flow.test_backup_restore import make_tree
 from tests.flow.test_repair import agreement_with, fullest, shards_at
 
@@ -167,3 +167,51 @@ async def test_growth_is_signed_over_the_wire_and_reserved_once(tmp_path: Path) 
             await client.client.amend(provider.member, replace(wanted, agreement=AgreementId(b"x" * 32)))
     finally:
         await wired.close()
+
+
+def priced(ledger: BookLedger, member: MemberId, price: int) -> None:
+    """What a member offers from now on."""
+    offer = offer_of(Policy().set("give.price_per_gib_epoch", str(price)))
+    ledger.members = [replace(m, offer=offer) if m.id == member else m for m in ledger.members]
+
+
+async def test_at_its_end_the_worst_provider_makes_room_for_a_clearly_better_one(net: Net) -> None:
+    context, ledger, peers, told = net
+    newcomer = MemberId(6)
+    ledger.members.append(replace(ledger.members[1], id=newcomer, legal_entity=b"\x06" * 32))
+    peers.shelves[newcomer] = Shelf()
+    for member, price in ((2, 1_000), (3, 1_000), (4, 1_300), (5, 1_000), (newcomer, 950)):
+        priced(ledger, MemberId(member), price)
+    old = {a.terms.provider: id for id, a in ledger.agreements.items()}
+    end = last_epoch(ledger)
+    ledger.epoch = end - 168
+    assert await renew(context, silent) == 4, "five percent are not worth a move, nor are 27"
+    end = last_epoch(ledger)
+    ledger.epoch = end - 168
+    told.clear()
+    priced(ledger, newcomer, 900)
+    assert await renew(context, silent) == 3
+    assert [(d.action, d.ok, d.member, d.rule) for d in told if d.action == "open" or not d.ok] == [
+        ("open", True, newcomer, ""),
+        ("amend", False, 4, "take.switch_percent"),
+    ]
+    assert ledger.agreements[old[MemberId(4)]].terms.end_epoch == end
+    ledger.epoch += 1
+    assert await renew(context, silent) == 0, "it stays that way, and nobody else goes for the same one"
+    room = Room(context, silent)
+    await room.open(1 << 20)
+    assert sorted(slot.provider for slot in room.heads()) == [2, 3, 5, newcomer], "nothing is added to it"
+
+
+async def test_without_an_answer_from_the_better_one_the_agreement_is_renewed(net: Net) -> None:
+    context, ledger, peers, _ = net
+    newcomer = MemberId(6)
+    ledger.members.append(replace(ledger.members[1], id=newcomer, legal_entity=b"\x06" * 32))
+    peers.shelves[newcomer] = Shelf(down=True)
+    priced(ledger, newcomer, 100)
+    ledger.epoch = last_epoch(ledger) - 168
+    assert await renew(context, silent) == 4
+    peers.shelves[newcomer].down = False
+    policy = context.policy().set("take.switch_percent", "0")
+    ledger.epoch = last_epoch(ledger) - 168
+    assert await renew(replace(context, policy=lambda: policy), silent) == 4, "the policy does not want that"

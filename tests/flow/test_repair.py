@@ -20,6 +20,7 @@ from peerage.flow.losses import find_losses
 from peerage.flow.quality import below_since, refresh_quality
 from peerage.flow.repair import repair
 from peerage.flow.restore import restore
+from peerage.flow.room import Room
 from peerage.flow.watch import watch
 from peerage.model import AgreementId, MemberId
 from peerage.store.home import Home
@@ -267,8 +268,41 @@ async def test_a_provider_below_the_floor_gets_nothing_new_and_is_replaced_in_th
         assert any(d.rule == "take.replace_after_epochs" and d.member == first for d in told)
         ledger.records[other] = [record(4000)] * 4
         await refresh_quality(wants, measures)
+        assert below_since(context.catalogue, other) > 0, "who swings around the floor stays below it"
+        assert await repair(wants, silent) == 0, "but nobody is replaced while it recovers"
+        ledger.epoch = 21
+        await refresh_quality(wants, measures)
         assert below_since(context.catalogue, other) == 0
         assert await repair(wants, silent) == 0
+
+
+async def test_a_provider_slower_than_it_signed_for_is_below_the_floor_of_a_looser_policy(tmp_path: Path) -> None:
+    with network(tmp_path) as (context, ledger, _):
+        asks = context.policy().set("take.min_bandwidth_kib_s", "400")
+        await Room(replace(context, policy=lambda: asks), silent).open(1 << 20)
+        measures = Measures(Home.create(tmp_path / "home"))
+        slow, quick = sorted(a.terms.provider for a in ledger.agreements.values())[:2]
+        ledger.records = {slow: [record(300)] * 4, quick: [record(500)] * 4}
+        await refresh_quality(context, measures)
+        assert (below_since(context.catalogue, slow), below_since(context.catalogue, quick)) == (ledger.epoch, 0)
+
+
+async def test_who_swings_around_the_floor_is_replaced_in_the_end(tmp_path: Path) -> None:
+    with network(tmp_path) as (context, ledger, _):
+        await backup(context, [os.fsencode(make_tree(tmp_path / "source"))], silent)
+        policy = context.policy().set("take.min_bandwidth_kib_s", "400").set("take.replace_after_epochs", "6")
+        wants = replace(context, policy=lambda: policy)
+        measures = Measures(Home.create(tmp_path / "home"))
+        swings = fullest(context)
+        held = shards_at(context, swings)
+        for epoch in range(12, 20):
+            ledger.epoch = epoch
+            ledger.records = {swings: [record(300 if epoch % 3 else 500)] * 4}
+            await watch(wants)
+            await refresh_quality(wants, measures)
+            moved = await repair(wants, silent)
+            assert moved == (held if epoch == 19 else 0), epoch
+            assert below_since(context.catalogue, swings) == (0 if epoch == 12 else 13)
 
 
 async def test_repair_keeps_to_its_rate_and_goes_on_in_the_next_epoch(

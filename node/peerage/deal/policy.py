@@ -83,8 +83,11 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     floor, before what it holds is moved to others.
     demand_after_epochs: epochs for which a provider that proves may serve nothing, before leaves are demanded on chain.
     renew_epochs: an agreement is renewed when it has so many left, or half a term if that is less; when half of that
-    has passed in vain, what it holds is moved elsewhere. withheld_percent: of an epoch's pay, when what drawn members
-    measured lies below min_bandwidth_kib_s; 0: terms ask for no quality.
+    has passed in vain, what it holds is moved elsewhere.
+    switch_percent: an agreement is not renewed if a member without one is cheaper by so much and no slower, or better
+    by so much and no dearer: that one signs in its place; 0: never.
+    withheld_percent: of an epoch's pay, when what drawn members measured lies below min_bandwidth_kib_s; 0: terms ask
+    for no quality.
     """
 
     max_price_per_gib_epoch: U63 = 10_000
@@ -101,6 +104,7 @@ class Take(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_term_epochs: Epochs = 24
     retention_epochs: U32 = 168
     renew_epochs: Epochs = 168
+    switch_percent: Percent = 30
     repair_after_epochs: Epochs = 3
     repair_kib_s: U32 = 0
     replace_after_epochs: Epochs = 24

@@ -11,6 +11,8 @@ from peerage.deal.negotiate import Verdict, at_least, at_most, within
 from peerage.deal.policy import AGREEMENT_MIN_BYTES, Policy
 from peerage_chain.types import GIB, ZERO32, MemberId, MemberInfo
 
+_UNKNOWN = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
@@ -97,7 +99,7 @@ def suits(prospect: Prospect, policy: Policy, capacity: int) -> Verdict:
 
 
 def rank(prospects: Iterable[Prospect], policy: Policy, capacity: int) -> Ranking:
-    """Who to ask, best first: measured quality in tenths, then price, then room, then the lower member number.
+    """Who to ask, best first, by `order`.
 
     Nobody comes before all of another legal entity and site have been named once, so that the first few of the list
     lie far apart.
@@ -110,7 +112,27 @@ def rank(prospects: Iterable[Prospect], policy: Policy, capacity: int) -> Rankin
             suited.append(prospect)
         else:
             refused.append((prospect.member.id, verdict))
-    return Ranking(tuple(_apart(sorted(suited, key=_preference))), tuple(refused))
+    return Ranking(tuple(_apart(order(suited))), tuple(refused))
+
+
+def order(prospects: Iterable[Prospect]) -> list[Prospect]:
+    """Best first: measured quality in tenths, then price, then room, then the lower member number."""
+    return sorted(prospects, key=_preference)
+
+
+def better(prospects: Sequence[Prospect], than: Prospect, percent: int) -> Prospect | None:
+    """The first of these that is worth moving data to: cheaper by `percent` than another and no slower, or of a quality
+    higher by so much and no dearer. What is not measured counts as half the usual. None for 0 percent.
+    """
+    if not percent:
+        return None
+    price, quality = _merits(than)
+    for prospect in prospects:
+        asked, good = _merits(prospect)
+        cheaper = asked * 100 <= price * (100 - percent) and asked < price and good >= quality
+        if cheaper or (good * 100 >= quality * (100 + percent) and asked <= price):
+            return prospect
+    return None
 
 
 def _apart(ordered: Sequence[Prospect]) -> list[Prospect]:
@@ -131,7 +153,12 @@ def _domains(member: MemberInfo) -> set[Hashable]:
     return entity | ({("site", site)} if site else set())
 
 
+def _merits(prospect: Prospect) -> tuple[int, int]:
+    """(price, quality in tenths, so that noise in a measurement does not outweigh a price)"""
+    quality = round((_UNKNOWN if prospect.quality is None else prospect.quality) * 10)
+    return prospect.member.offer.price_per_gib_epoch, quality
+
+
 def _preference(prospect: Prospect) -> tuple[int, int, int, int]:
-    # In tenths, so that noise in a measurement does not outweigh a price.
-    quality = round((0.5 if prospect.quality is None else prospect.quality) * 10)
-    return (-quality, prospect.member.offer.price_per_gib_epoch, -prospect.free_bytes, prospect.member.id)
+    price, quality = _merits(prospect)
+    return (-quality, price, -prospect.free_bytes, prospect.member.id)

@@ -11,9 +11,13 @@ from peerage.deal.policy import Policy
 from peerage.errors import PeerError, PeerFault, PeerRefused
 from peerage.flow.context import NodeContext, Report, note
 from peerage.flow.offers import prospect
+from peerage.flow.quality import note_signed
 from peerage.model import AgreementId, Epoch, MemberId
+from peerage.store.catalogue import Catalogue
 from peerage_chain import typed
 from peerage_chain.types import MemberInfo, Terms
+
+_REPLACED = "replaced-by:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,19 @@ async def _negotiate(
     own = typed.sign(context.node_key, typed.terms_digest(terms, context.domain))
     id = await context.ledger.open_agreement(terms, own, signature)
     context.catalogue.set_agreement(id, terms.provider, terms.capacity, terms.end_epoch, True, 0, bytes(32))
+    note_signed(context.catalogue, id, terms.min_bandwidth_kib_s)
     decided("open", True, "", "; ".join(filter(None, ("within both policies", standing))), terms)
     note(report, _opened(terms))
     return Opened(id, terms.provider, terms.capacity)
+
+
+def note_replaced(catalogue: Catalogue, agreement: AgreementId, by: MemberId) -> None:
+    """An agreement is not to be renewed: another member has signed in its place."""
+    catalogue.set_counter(f"{_REPLACED}{agreement.hex()}", by)
+
+
+def is_replaced(catalogue: Catalogue, agreement: AgreementId) -> bool:
+    return bool(catalogue.counter(f"{_REPLACED}{agreement.hex()}"))
 
 
 def _opened(terms: Terms) -> str:

@@ -16,7 +16,7 @@ from peerage.deal.decision import Decision
 from peerage.deal.ranking import permits
 from peerage.errors import PeerError, PeerRefused
 from peerage.flow.context import NodeContext, Report, note, warn
-from peerage.flow.quality import below_since, quality_of
+from peerage.flow.quality import below_since, is_recovering, quality_of
 from peerage.model import LEAF_SIZE, AgreementId, Epoch, MemberId, ObjectKind, ShardRoot
 from peerage.shard.tree import object_tree
 from peerage.store.rows import LocalAgreement, StoredObject, placed
@@ -92,8 +92,8 @@ def _replace_worst(context: NodeContext, holding: Collection[AgreementId], losse
     """What the worst of the providers holds that have been below the policy's floor for long; one at a time."""
     now, patience = context.catalogue.counter("valid-through") + 1, context.policy().take.replace_after_epochs
     held = {a.provider for a in context.catalogue.agreements() if a.id in holding}
-    since = {member: below_since(context.catalogue, member) for member in held}
-    late = [member for member in held if since[member] and now - since[member] >= patience]
+    since = {m: below_since(context.catalogue, m) for m in held if not is_recovering(context.catalogue, m)}
+    late = [member for member in since if since[member] and now - since[member] >= patience]
     if not late:
         return
     worst = min(late, key=lambda member: (quality_of(context.catalogue, member), member))

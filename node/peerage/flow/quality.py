@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from peerage.deal.policy import Take
 from peerage.flow.context import NodeContext
-from peerage.model import MemberId
+from peerage.model import AgreementId, MemberId
 from peerage.store.catalogue import Catalogue
 from peerage.store.measures import Measures, Rates
 from peerage_chain.quality import QualityRecord
@@ -22,6 +23,8 @@ LOWEST = 0.01
 ENOUGH_RECORDS = 3
 _COUNTER = "quality:"
 _BELOW = "below-floor-since:"
+_ABOVE = "above-floor-since:"
+_SIGNED = "signed-kib-s:"
 _SCALE = 10_000
 
 
@@ -42,8 +45,10 @@ async def refresh_quality(context: NodeContext, measures: Measures) -> dict[Memb
     records = await read_records(context)
     qualities = judge(records, measures.rates())
     now = (await context.ledger.now()).epoch
+    signed = _signed_kib_s(context.catalogue)
     for member in records:
-        _note_floor(context, member, qualities.get(member), records[member], now)
+        below = _is_below(context.policy().take, qualities.get(member), records[member], signed.get(member, 0))
+        _note_floor(context, member, below, now)
         kept = qualities.get(member)
         value = 0 if kept is None else max(1, round(kept * _SCALE))
         if context.catalogue.counter(f"{_COUNTER}{member}") != value:
@@ -52,21 +57,56 @@ async def refresh_quality(context: NodeContext, measures: Measures) -> dict[Memb
 
 
 def below_since(catalogue: Catalogue, member: MemberId) -> int:
-    """The epoch from which on a provider has been below the policy's floor without a break; 0 if it is not."""
+    """The epoch from which on a provider has been below the policy's floor; 0 if it is not, or no longer.
+
+    Who swings around the floor stays below it: it must have been above for half of `take.replace_after_epochs`.
+    """
     return catalogue.counter(f"{_BELOW}{member}")
 
 
-def _note_floor(
-    context: NodeContext, member: MemberId, known: float | None, records: Sequence[QualityRecord | None], now: Epoch
-) -> None:
-    """Speed counts by the median of the epochs that were measured, once there are enough of them."""
-    take = context.policy().take
+def is_recovering(catalogue: Catalogue, member: MemberId) -> bool:
+    """Whether a provider with a `below_since` was above the floor at the last look."""
+    return bool(catalogue.counter(f"{_ABOVE}{member}"))
+
+
+def note_signed(catalogue: Catalogue, agreement: AgreementId, kib_s: int) -> None:
+    """Keep the bandwidth that a provider signed for: the chain keeps only the digest of that."""
+    catalogue.set_counter(f"{_SIGNED}{agreement.hex()}", kib_s)
+
+
+def _signed_kib_s(catalogue: Catalogue) -> dict[MemberId, int]:
+    """The bandwidth that each provider signed for and still owes, as far as it is known."""
+    signed: dict[MemberId, int] = {}
+    for agreement in catalogue.agreements():
+        if agreement.live:
+            kib_s = catalogue.counter(f"{_SIGNED}{agreement.id.hex()}")
+            signed[agreement.provider] = max(signed.get(agreement.provider, 0), kib_s)
+    return signed
+
+
+def _is_below(take: Take, known: float | None, records: Sequence[QualityRecord | None], signed_kib_s: int) -> bool:
+    """Below the policy's floor, or slower than what was signed, whatever the policy asks for by now.
+
+    Speed counts by the median of the epochs that were measured, once there are enough of them.
+    """
     found = [min(r.figures.down_kib_s, r.figures.up_kib_s) for r in records if r is not None]
-    slow = len(found) >= ENOUGH_RECORDS and statistics.median(found) < take.min_bandwidth_kib_s
-    below = slow or (known is not None and 100 * known < take.min_quality_percent)
-    since = below_since(context.catalogue, member)
-    if below != bool(since):
-        context.catalogue.set_counter(f"{_BELOW}{member}", max(1, now) if below else 0)
+    slow = len(found) >= ENOUGH_RECORDS and statistics.median(found) < max(take.min_bandwidth_kib_s, signed_kib_s)
+    return slow or (known is not None and 100 * known < take.min_quality_percent)
+
+
+def _note_floor(context: NodeContext, member: MemberId, below: bool, now: Epoch) -> None:
+    catalogue = context.catalogue
+    since, above = below_since(catalogue, member), catalogue.counter(f"{_ABOVE}{member}")
+    if below:
+        if not since:
+            catalogue.set_counter(f"{_BELOW}{member}", max(1, now))
+        if above:
+            catalogue.set_counter(f"{_ABOVE}{member}", 0)
+    elif since and not above:
+        catalogue.set_counter(f"{_ABOVE}{member}", max(1, now))
+    elif since and now - above >= (context.policy().take.replace_after_epochs + 1) // 2:
+        catalogue.set_counter(f"{_BELOW}{member}", 0)
+        catalogue.set_counter(f"{_ABOVE}{member}", 0)
 
 
 async def read_records(context: NodeContext) -> Mapping[MemberId, Sequence[QualityRecord | None]]:

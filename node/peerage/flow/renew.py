@@ -1,17 +1,24 @@
 """renew: keep agreements going before they end, and let them grow when they are full. No data moves.
 
 An agreement that the policy no longer wants, or whose provider says no, runs out: repair moves what it holds elsewhere
-before its end (losses.py).
+before its end (losses.py). So does one in whose place a clearly better member has signed; the worst goes first.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from peerage.deal import amend, negotiate, ranking
 from peerage.deal.decision import Decision
 from peerage.deal.policy import Policy
 from peerage.errors import PeerError
+from peerage.flow.agree import agree, is_replaced, note_replaced
 from peerage.flow.context import NodeContext, Report, note, warn
+from peerage.flow.feasible import MIN_CAPACITY
+from peerage.flow.offers import prospect
 from peerage.flow.quality import below_since, known_quality
+from peerage.flow.room import HEAD_RESERVE
+from peerage.model import MemberId
 from peerage_chain import typed
 from peerage_chain.errors import Reverted
 from peerage_chain.types import AgreementInfo, AgreementState, Amendment, Epoch, MemberInfo
@@ -26,6 +33,7 @@ async def renew(context: NodeContext, report: Report) -> int:
     members = {m.id: m for m in await context.ledger.roster()}
     used = {a.id: a.used for a in context.catalogue.agreements()}
     amended = 0
+    wanting: list[tuple[AgreementInfo, MemberInfo, Amendment]] = []
     for info in await context.ledger.agreements_of(context.member):
         if info.terms.client != context.member or info.state is not AgreementState.ACTIVE or info.id not in used:
             continue
@@ -34,8 +42,43 @@ async def renew(context: NodeContext, report: Report) -> int:
             continue
         asked = amend.propose(info, provider, context.policy(), used[info.id], now)
         if asked is not None:
+            wanting.append((info, provider, asked))
+    best_first = ranking.order(prospect(context, provider) for _, provider, _ in wanting)
+    place = {p.member.id: n for n, p in enumerate(best_first)}
+    for info, provider, asked in sorted(wanting, key=lambda each: -place[each[1].id]):
+        renewed = asked.end_epoch > info.terms.end_epoch
+        if not (renewed and await _switched(context, info, members, used[info.id], report)):
             amended += await _amend(context, info, provider, asked, now, report)
     return amended
+
+
+async def _switched(
+    context: NodeContext, info: AgreementInfo, members: Mapping[MemberId, MemberInfo], used: int, report: Report
+) -> bool:
+    """Whether a member has signed in this provider's place, now or before; that is tried once an epoch."""
+    catalogue, policy, provider = context.catalogue, context.policy(), members[info.terms.provider]
+    if is_replaced(catalogue, info.id):
+        return True
+    if not policy.take.switch_percent or not _wanted(context, provider, policy):
+        return False
+    held = {a.provider for a in catalogue.agreements() if a.live} | {context.member}
+    others = (prospect(context, m) for m in members.values() if m.id not in held and not below_since(catalogue, m.id))
+    capacity = max(MIN_CAPACITY, used + HEAD_RESERVE)
+    suited = ranking.rank(others, policy, capacity).suited
+    found = ranking.better(suited, prospect(context, provider), policy.take.switch_percent)
+    if found is None:
+        return False
+    reason = f"better than member {provider.id}, by {policy.take.switch_percent} % or more"
+    try:
+        await agree(context, found.member, capacity, report, reason)
+    except PeerError as error:
+        warn(report, f"no agreement with member {found.member.id} in place of member {provider.id}: {error}")
+        return False
+    note_replaced(catalogue, info.id, found.member.id)
+    now = (await context.ledger.now()).epoch
+    reason = f"member {found.member.id} is {reason}: the agreement runs out"
+    context.decided(Decision("client", provider.id, "amend", False, "take.switch_percent", reason, now))
+    return True
 
 
 async def _amend(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from peerage.deal.decision import Decision
 from peerage.deal.ranking import Ranking, permits, rank
 from peerage.errors import PeerError, TooFewProviders
-from peerage.flow.agree import agree
+from peerage.flow.agree import agree, is_replaced
 from peerage.flow.context import NodeContext, Report, warn
 from peerage.flow.feasible import MIN_CAPACITY, possible
 from peerage.flow.losses import ends_soon
@@ -79,7 +79,10 @@ class Room:
         self._slots = [
             Slot(a.id, a.provider, a.capacity - a.used)
             for a in context.catalogue.agreements()
-            if a.live and a.provider in self._allowed and not ends_soon(context, a, self._members[a.provider])
+            if a.live
+            and a.provider in self._allowed
+            and not is_replaced(context.catalogue, a.id)
+            and not ends_soon(context, a, self._members[a.provider])
         ]
         self._doubted = {m for m in self._allowed if below_since(context.catalogue, m)}
         for slot in self._slots:
