@@ -144,6 +144,26 @@ async def test_what_a_missed_proof_was_asked_for_is_read(tmp_path: Path) -> None
         assert await repair(context, silent) == 1, "at once, though the agreement has many shards"
 
 
+async def test_after_epochs_without_a_chain_nobody_counts_as_lost(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with network(tmp_path) as (context, ledger, peers):
+        await backup(context, [os.fsencode(source)], silent)
+        for shelf in peers.shelves.values():
+            shelf.down = True
+        ledger.due = {(id, epoch) for id in ledger.agreements for epoch in range(12, 20)}
+        ledger.proofs = {(id, 12) for id in ledger.agreements}
+        ledger.void = set(range(13, 20))
+        ledger.epoch = 20
+        await watch(context)
+        assert await repair(context, silent) == 0
+        assert health_of(context.catalogue).health == 1
+        ledger.void.remove(19)
+        ledger.due |= {(id, 20) for id in ledger.agreements}
+        ledger.epoch = 21
+        await watch(context)
+        assert health_of(context.catalogue).health == 0, "that one they missed"
+
+
 async def test_a_restored_loss_moves_nothing(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "source")
     with network(tmp_path) as (context, ledger, _):

@@ -11,7 +11,10 @@ LOOK_BACK_EPOCHS = 32
 
 
 async def watch(context: NodeContext) -> list[AgreementInfo]:
-    """Bring the catalogue's view of our agreements up to the last complete epoch; returns those agreements."""
+    """Bring the catalogue's view of our agreements up to the last complete epoch; returns those agreements.
+
+    A proof that is missing in a void epoch says nothing of its provider: the chain or the network stood still.
+    """
     ledger, catalogue = context.ledger, context.catalogue
     time = await ledger.now()
     last = time.epoch - 1
@@ -29,7 +32,8 @@ async def watch(context: NodeContext) -> list[AgreementInfo]:
             challenge = await ledger.challenge(info.id, Epoch(epoch))
             if challenge.due:
                 proven = await ledger.proven(info.id, Epoch(epoch))
-                catalogue.add_check(info.id, Check(epoch, challenge.sequence, proven))
+                if proven or await ledger.epoch_valid(Epoch(epoch)):
+                    catalogue.add_check(info.id, Check(epoch, challenge.sequence, proven))
         catalogue.set_counter(name, last)
     await _note_valid_epochs(context, last)
     return ours
