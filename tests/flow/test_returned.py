@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from tests.flow import network as flows
+from tests.flow.test_backup_restore import make_tree
 from tests.flow.test_provide import Pair, cosign, digest, pair, put, record, revision_over, roots
+from tests.flow.test_repair import agreement_with, fullest, shards_at
 
 from peerage.flow.backup import backup
 from peerage.flow.context import silent
 from peerage.flow.publish import REVISION_LIFE_EPOCHS
 from peerage.flow.publish import record as publish_record
-from peerage.flow.returned import look_for_anchor, record_again
+from peerage.flow.repair import repair
+from peerage.flow.returned import look_for_anchor, open_again, record_again
+from peerage.flow.room import Room
+from peerage.flow.watch import watch
+from peerage.model import AgreementId
+from peerage_chain.errors import Reverted
 from peerage_chain.types import ZERO32, Epoch
 
 __all__ = ["pair"]  # fixtures
@@ -87,3 +95,55 @@ async def test_a_lost_anchor_is_made_again_once(tmp_path: Path) -> None:
         assert await publish_record(context, silent) == []
         assert (ledger.anchors[(1, 0)].number, ledger.anchors[(1, 0)].head) == (anchor.number, anchor.head)
         assert not await look_for_anchor(context, silent)
+
+
+async def test_an_agreement_that_the_chain_forgot_is_opened_again_by_the_same_signatures(tmp_path: Path) -> None:
+    with flows.network(tmp_path) as (context, ledger, _):
+        await Room(context, silent).open(1 << 20)
+        known = dict(ledger.agreements)
+        assert await open_again(context, silent) == 0
+        forgotten = next(iter(known))
+        del ledger.agreements[forgotten]
+        assert await open_again(context, silent) == 0, "an endpoint may lag"
+        assert await open_again(context, silent) == 0
+        ledger.epoch += 1
+        assert await open_again(context, silent) == 1
+        assert ledger.agreements[forgotten].terms == replace(known[forgotten].terms, start_epoch=Epoch(ledger.epoch))
+        ledger.epoch += 1
+        assert await open_again(context, silent) == 0, "once"
+
+
+async def test_an_endpoint_that_lags_loses_no_agreement(tmp_path: Path) -> None:
+    with flows.network(tmp_path) as (context, ledger, _):
+        await Room(context, silent).open(1 << 20)
+        forgotten, info = ledger.agreements.popitem()
+
+        async def refuse(*_: object) -> AgreementId:
+            raise Reverted("AlreadyOpened", "")
+
+        ledger.open_agreement = refuse  # type: ignore[method-assign]
+        for _ in range(4):
+            ledger.epoch += 1
+            assert await open_again(context, silent) == 0
+        ledger.agreements[forgotten] = info
+        assert await open_again(context, silent) == 0
+        assert all(a.live for a in context.catalogue.agreements())
+
+
+async def test_an_agreement_that_can_no_longer_be_opened_is_over_and_its_shards_go_elsewhere(tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source")
+    with flows.network(tmp_path) as (context, ledger, _):
+        await backup(context, [os.fsencode(source)], silent)
+        victim = fullest(context)
+        forgotten, held = agreement_with(ledger, victim), shards_at(context, victim)
+        info = ledger.agreements.pop(forgotten)
+        ledger.epoch += 20
+        assert await open_again(context, silent) == 0
+        ledger.epoch += 1
+        assert await open_again(context, silent) == 0
+        assert [a.id for a in context.catalogue.agreements() if not a.live] == [forgotten]
+        assert await repair(context, silent) == held
+        assert await open_again(context, silent) == 0, "nothing more to say of it"
+        ledger.agreements[forgotten] = info
+        await watch(context)
+        assert all(a.live for a in context.catalogue.agreements()), "it is back after all"

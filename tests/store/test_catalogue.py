@@ -23,6 +23,7 @@ from peerage.model import (
     ShardRoot,
 )
 from peerage.store.catalogue import Catalogue, Check, FileState, QueuedRevision
+from peerage.store.rows import Opening
 
 A = AgreementId(b"\xaa" * 32)
 
@@ -107,6 +108,25 @@ def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(UnknownVersion, match="99"):
         Catalogue(path)
+
+
+def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    before = Catalogue(path)
+    before.set_agreement(A, 2, 1 << 30, 1000, True, 1, bytes(32))
+    before.close()
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE openings")
+        db.execute("PRAGMA user_version=2")
+    db.close()
+    catalogue = Catalogue(path)
+    catalogue.add_opening(Opening(A, 20, b"terms", b"ours", b"theirs"), 12)
+    assert catalogue.opening(A) == Opening(A, 20, b"terms", b"ours", b"theirs")
+    assert [a.id for a in catalogue.agreements()] == [A]
+    other = AgreementId(bytes([9]) * 32)
+    catalogue.add_opening(Opening(other, 40, b"", b"", b""), 21)
+    assert catalogue.opening(A) is None, "its time is over"
+    catalogue.close()
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from peerage.flow.rebuild import is_lost, rebuild_catalogue
 from peerage.flow.removal import carry_out_removals
 from peerage.flow.renew import renew
 from peerage.flow.repair import repair
-from peerage.flow.returned import look_for_anchor, record_again
+from peerage.flow.returned import look_for_anchor, open_again, record_again
 from peerage.flow.scrub import Scrubber, report_damage
 from peerage.flow.settling import Settling
 from peerage.flow.sharing import below_promise
@@ -353,6 +353,7 @@ class Node:
             log.error("the chain's endpoints show different chains: ask who runs them", block=now.block, **shown)
 
     async def _watch(self, context: NodeContext, verbs: Verbs) -> None:
+        await open_again(context, log_event)
         ours = await watch(context)
         if verbs.busy:  # a backup publishes by itself, and its stripes are not to be judged half-way
             return

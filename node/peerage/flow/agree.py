@@ -14,6 +14,8 @@ from peerage.flow.offers import prospect
 from peerage.flow.quality import note_signed
 from peerage.model import AgreementId, Epoch, MemberId
 from peerage.store.catalogue import Catalogue
+from peerage.store.rows import Opening
+from peerage.wire.messages import TermsBody, encode
 from peerage_chain import typed
 from peerage_chain.types import MemberInfo, Terms
 
@@ -81,6 +83,8 @@ async def _negotiate(
     own = typed.sign(context.node_key, typed.terms_digest(terms, context.domain))
     id = await context.ledger.open_agreement(terms, own, signature)
     context.catalogue.set_agreement(id, terms.provider, terms.capacity, terms.end_epoch, True, 0, bytes(32))
+    body = encode(TermsBody.of(terms))
+    context.catalogue.add_opening(Opening(id, terms.open_by, body, own, signature), now)
     note_signed(context.catalogue, id, terms.min_bandwidth_kib_s)
     decided("open", True, "", "; ".join(filter(None, ("within both policies", standing))), terms)
     note(report, _opened(terms))

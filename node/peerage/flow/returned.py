@@ -1,7 +1,7 @@
 """A chain that came back from an older state: what it forgot is recorded again, in order, as long as it may be.
 
 The provider does it for revisions: it keeps each one with both signatures, and no other may take its number. The client
-does it for the anchor of its newest head.
+does it for agreements that it opened and for the anchor of its newest head.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from peerage.flow.publish import REVISION_LIFE_EPOCHS
 from peerage.model import AgreementId
 from peerage.ports import Ledger
 from peerage.store.revisions import SignedRevision
-from peerage.wire.messages import RevisionBody, decode
+from peerage.wire.messages import RevisionBody, TermsBody, decode
 from peerage_chain.errors import Reverted
 from peerage_chain.types import AgreementInfo, Epoch
 
 OVERDUE_EPOCHS = 2
 """The client records what both signed at once, or when the chain is back: after so long the provider does it."""
+
+_UNSEEN = "unseen-since:"
 
 
 async def record_again(
@@ -63,6 +65,51 @@ def _lost(held: Sequence[SignedRevision], sequence: int, now: Epoch) -> list[Sig
         for r in held
         if r.sequence > sequence and (r.recorded or (rivals[r.sequence] == 1 and now <= r.expires <= signed_by))
     ]
+
+
+async def open_again(context: NodeContext, report: Report) -> int:
+    """Open our agreements again that the chain has forgotten; returns how many. Raises ChainUnavailable.
+
+    What can no longer be opened is over: repair puts what it held elsewhere. The first look decides nothing, as one
+    endpoint may lag behind another.
+    """
+    ledger, catalogue = context.ledger, context.catalogue
+    now = (await ledger.now()).epoch
+    shown = {info.id for info in await ledger.agreements_of(context.member)}
+    done = 0
+    for agreement in catalogue.agreements():
+        mark = f"{_UNSEEN}{agreement.id.hex()}"
+        since = catalogue.counter(mark)
+        if agreement.id in shown:
+            if since:
+                catalogue.set_counter(mark, 0)
+            continue
+        if not agreement.live:
+            continue
+        if not since:
+            catalogue.set_counter(mark, max(1, now))
+        elif now > since:
+            done += await _open_again(context, agreement.id, now, report)
+    return done
+
+
+async def _open_again(context: NodeContext, id: AgreementId, now: Epoch, report: Report) -> bool:
+    name, opening = f"agreement {id.hex()[:16]}", context.catalogue.opening(id)
+    reason = "its time to be opened is over"
+    if opening is not None and now <= opening.open_by:
+        terms = decode(TermsBody, opening.body).terms()
+        try:
+            await context.ledger.open_agreement(terms, opening.client_signature, opening.provider_signature)
+        except Reverted as error:
+            if error.name == "AlreadyOpened":
+                return False  # the endpoint that was read lags, or lies
+            reason = str(error)
+        else:
+            note(report, f"the chain had forgotten {name}: it is opened again")
+            return True
+    context.catalogue.mark_over(id)
+    warn(report, f"the chain has forgotten {name}, and {reason}: what it held goes elsewhere")
+    return False
 
 
 async def look_for_anchor(context: NodeContext, report: Report) -> bool:

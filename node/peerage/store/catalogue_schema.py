@@ -1,6 +1,6 @@
 """The catalogue's tables (node/spec/catalogue.md)."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 SCHEMA = """
 CREATE TABLE packs (
@@ -33,6 +33,9 @@ CREATE TABLE revisions (
   agreement BLOB NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL, client_signature BLOB NOT NULL,
   provider_signature BLOB NOT NULL, PRIMARY KEY (agreement, sequence)) WITHOUT ROWID;
 CREATE TABLE removals (agreement BLOB PRIMARY KEY, ready INTEGER NOT NULL, roots BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE openings (
+  agreement BLOB PRIMARY KEY, open_by INTEGER NOT NULL, body BLOB NOT NULL, client_signature BLOB NOT NULL,
+  provider_signature BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE heads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL, anchored INTEGER NOT NULL);
 CREATE TABLE checks (
   agreement BLOB NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, proven INTEGER NOT NULL,
@@ -47,3 +50,12 @@ CREATE INDEX shards_by_object ON shards(agreement, root);
 ALTER TABLE objects ADD COLUMN removed INTEGER;
 CREATE TABLE removals (agreement BLOB PRIMARY KEY, ready INTEGER NOT NULL, roots BLOB NOT NULL) WITHOUT ROWID;
 """
+
+FROM_2 = """
+CREATE TABLE openings (
+  agreement BLOB PRIMARY KEY, open_by INTEGER NOT NULL, body BLOB NOT NULL, client_signature BLOB NOT NULL,
+  provider_signature BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+UPGRADES = {1: FROM_1 + FROM_2, 2: FROM_2}
+"""By the version that a catalogue has."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peerage.errors import LocalFault, UnknownVersion
-from peerage.store.catalogue_schema import FROM_1, SCHEMA, SCHEMA_VERSION
+from peerage.store.catalogue_schema import SCHEMA, SCHEMA_VERSION, UPGRADES
 
 __all__ = ["Database", "remove_database", "remove_journals"]
 
@@ -46,7 +46,7 @@ class Database:
             self._db.execute("PRAGMA cache_size=-32768")  # KiB
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if new or version < SCHEMA_VERSION:
-                script = SCHEMA if new or version == 0 else FROM_1
+                script = SCHEMA if new or version == 0 else UPGRADES[version]
                 self._db.executescript(f"BEGIN;{script}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
             elif version != SCHEMA_VERSION:
                 self._db.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from peerage.model import AgreementId, MemberId, ObjectKind, ShardRoot
 from peerage.store.database import Database
-from peerage.store.rows import Check, LocalAgreement, LocalRemoval, QueuedRevision, StoredObject
+from peerage.store.rows import Check, LocalAgreement, LocalRemoval, Opening, QueuedRevision, StoredObject
 
 __all__ = ["Deals"]
 
@@ -25,6 +25,21 @@ class Deals(Database):
                 " live=excluded.live, sequence=excluded.sequence, revision=excluded.revision",
                 (id, provider, capacity, end_epoch, live, sequence, revision),
             )
+
+    def mark_over(self, id: AgreementId) -> None:
+        """An agreement is no longer in force."""
+        with self._write() as db:
+            db.execute("UPDATE agreements SET live=0 WHERE id=?", (id,))
+
+    def add_opening(self, opening: Opening, now: int) -> None:
+        """Keep by what an agreement was opened; those whose time was over before epoch `now` are dropped."""
+        with self._write() as db:
+            db.execute("DELETE FROM openings WHERE open_by<?", (now,))
+            db.execute("INSERT OR REPLACE INTO openings VALUES (?,?,?,?,?)", opening)
+
+    def opening(self, id: AgreementId) -> Opening | None:
+        rows = self._rows("SELECT * FROM openings WHERE agreement=?", (id,))
+        return Opening(*rows[0]) if rows else None
 
     def agreements(self) -> list[LocalAgreement]:
         return [

@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 from peerage.model import AgreementId, MemberId, ObjectKind, ShardRoot
 
-__all__ = ["Check", "FileState", "LocalAgreement", "LocalRemoval", "QueuedRevision", "StoredObject", "placed"]
+__all__ = [
+    "Check",
+    "FileState",
+    "LocalAgreement",
+    "LocalRemoval",
+    "Opening",
+    "QueuedRevision",
+    "StoredObject",
+    "placed",
+]
 
 
 class FileState(NamedTuple):
@@ -43,6 +52,16 @@ class LocalAgreement(NamedTuple):
 class QueuedRevision(NamedTuple):
     agreement: AgreementId
     sequence: int
+    body: bytes
+    client_signature: bytes
+    provider_signature: bytes
+
+
+class Opening(NamedTuple):
+    """Terms that both signed, by which an agreement was opened. open_by: the last epoch in which that is possible."""
+
+    agreement: AgreementId
+    open_by: int
     body: bytes
     client_signature: bytes
     provider_signature: bytes
