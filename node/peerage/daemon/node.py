@@ -69,6 +69,7 @@ from peerage_chain.types import ChainTime
 _SETTLED_BLOCKS = 3
 """Endpoints are compared so many blocks back: one of them may be a block or two behind."""
 _WORKERS = 4
+_BUSY_LOOK_S = 0.25
 _COLLECT_EVERY_S = 60.0
 """The collector runs seldom by itself (daemon/main.py): what many small backups leave in cycles would wait for it."""
 
@@ -368,10 +369,13 @@ class Node:
 
     @staticmethod
     async def _collect(busy: Callable[[], bool]) -> None:
+        pause_s = _COLLECT_EVERY_S
         while True:
-            await asyncio.sleep(_COLLECT_EVERY_S)
+            await asyncio.sleep(pause_s)
             if not busy():
                 gc.collect()
+            # A backup every minute must not put it off for ever.
+            pause_s = _BUSY_LOOK_S if busy() else _COLLECT_EVERY_S
 
     # -- small things --------------------------------------------------------------------------------------------------
 
