@@ -354,8 +354,8 @@ class Node:
             log.error("the chain's endpoints show different chains: ask who runs them", block=now.block, **shown)
 
     async def _watch(self, context: NodeContext, verbs: Verbs) -> None:
-        await open_again(context, log_event)
         ours = await watch(context)
+        await open_again(context, ours, log_event)
         if verbs.busy:  # a backup publishes by itself, and its stripes are not to be judged half-way
             return
         await carry_out_removals(context, log_event)
@@ -372,10 +372,9 @@ class Node:
         pause_s = _COLLECT_EVERY_S
         while True:
             await asyncio.sleep(pause_s)
+            pause_s = _BUSY_LOOK_S if busy() else _COLLECT_EVERY_S  # a backup every minute must not put it off for ever
             if not busy():
                 gc.collect()
-            # A backup every minute must not put it off for ever.
-            pause_s = _BUSY_LOOK_S if busy() else _COLLECT_EVERY_S
 
     # -- small things --------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from peerage.deal.negotiate import Verdict, at_least, at_most, within
 from peerage.deal.policy import AGREEMENT_MIN_BYTES, Policy
 from peerage_chain.types import GIB, ZERO32, MemberId, MemberInfo
 
-_UNKNOWN = 0.5
+UNKNOWN = 0.5
+"""The quality of a member of whom nothing is known: neither favoured nor shunned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def suits(prospect: Prospect, policy: Policy, capacity: int) -> Verdict:
 
 
 def rank(prospects: Iterable[Prospect], policy: Policy, capacity: int) -> Ranking:
-    """Who to ask, best first, by `order`.
+    """Who to ask, best first, by `preference`.
 
     Nobody comes before all of another legal entity and site have been named once, so that the first few of the list
     lie far apart.
@@ -112,12 +113,7 @@ def rank(prospects: Iterable[Prospect], policy: Policy, capacity: int) -> Rankin
             suited.append(prospect)
         else:
             refused.append((prospect.member.id, verdict))
-    return Ranking(tuple(_apart(order(suited))), tuple(refused))
-
-
-def order(prospects: Iterable[Prospect]) -> list[Prospect]:
-    """Best first: measured quality in tenths, then price, then room, then the lower member number."""
-    return sorted(prospects, key=_preference)
+    return Ranking(tuple(_apart(sorted(suited, key=preference))), tuple(refused))
 
 
 def better(prospects: Sequence[Prospect], than: Prospect, percent: int) -> Prospect | None:
@@ -155,10 +151,11 @@ def _domains(member: MemberInfo) -> set[Hashable]:
 
 def _merits(prospect: Prospect) -> tuple[int, int]:
     """(price, quality in tenths, so that noise in a measurement does not outweigh a price)"""
-    quality = round((_UNKNOWN if prospect.quality is None else prospect.quality) * 10)
+    quality = round((UNKNOWN if prospect.quality is None else prospect.quality) * 10)
     return prospect.member.offer.price_per_gib_epoch, quality
 
 
-def _preference(prospect: Prospect) -> tuple[int, int, int, int]:
+def preference(prospect: Prospect) -> tuple[int, int, int, int]:
+    """Sorts the best first: measured quality in tenths, then price, then room, then the lower member number."""
     price, quality = _merits(prospect)
     return (-quality, price, -prospect.free_bytes, prospect.member.id)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from peerage.deal.policy import Take
+from peerage.deal.ranking import UNKNOWN
 from peerage.flow.context import NodeContext
 from peerage.model import AgreementId, MemberId
 from peerage.store.catalogue import Catalogue
@@ -17,8 +18,6 @@ from peerage_chain.types import Epoch
 
 RECORDS_KEPT = 16
 """Epochs that are looked at; older ones say little about now."""
-UNKNOWN = 0.5
-"""The quality of a member of whom nothing is known: neither favoured nor shunned."""
 LOWEST = 0.01
 ENOUGH_RECORDS = 3
 _COUNTER = "quality:"
@@ -96,17 +95,16 @@ def _is_below(take: Take, known: float | None, records: Sequence[QualityRecord |
 
 def _note_floor(context: NodeContext, member: MemberId, below: bool, now: Epoch) -> None:
     catalogue = context.catalogue
-    since, above = below_since(catalogue, member), catalogue.counter(f"{_ABOVE}{member}")
+    known = since, above = below_since(catalogue, member), catalogue.counter(f"{_ABOVE}{member}")
     if below:
-        if not since:
-            catalogue.set_counter(f"{_BELOW}{member}", max(1, now))
-        if above:
-            catalogue.set_counter(f"{_ABOVE}{member}", 0)
+        since, above = since or max(1, now), 0
     elif since and not above:
-        catalogue.set_counter(f"{_ABOVE}{member}", max(1, now))
+        above = max(1, now)
     elif since and now - above >= (context.policy().take.replace_after_epochs + 1) // 2:
-        catalogue.set_counter(f"{_BELOW}{member}", 0)
-        catalogue.set_counter(f"{_ABOVE}{member}", 0)
+        since, above = 0, 0
+    if (since, above) != known:
+        catalogue.set_counter(f"{_BELOW}{member}", since)
+        catalogue.set_counter(f"{_ABOVE}{member}", above)
 
 
 async def read_records(context: NodeContext) -> Mapping[MemberId, Sequence[QualityRecord | None]]:

@@ -43,17 +43,21 @@ async def renew(context: NodeContext, report: Report) -> int:
         asked = amend.propose(info, provider, context.policy(), used[info.id], now)
         if asked is not None:
             wanting.append((info, provider, asked))
-    best_first = ranking.order(prospect(context, provider) for _, provider, _ in wanting)
-    place = {p.member.id: n for n, p in enumerate(best_first)}
-    for info, provider, asked in sorted(wanting, key=lambda each: -place[each[1].id]):
+    wanting.sort(key=lambda each: ranking.preference(prospect(context, each[1])), reverse=True)
+    for info, provider, asked in wanting:
         renewed = asked.end_epoch > info.terms.end_epoch
-        if not (renewed and await _switched(context, info, members, used[info.id], report)):
+        if not (renewed and await _switched(context, info, members, used[info.id], now, report)):
             amended += await _amend(context, info, provider, asked, now, report)
     return amended
 
 
 async def _switched(
-    context: NodeContext, info: AgreementInfo, members: Mapping[MemberId, MemberInfo], used: int, report: Report
+    context: NodeContext,
+    info: AgreementInfo,
+    members: Mapping[MemberId, MemberInfo],
+    used: int,
+    now: Epoch,
+    report: Report,
 ) -> bool:
     """Whether a member has signed in this provider's place, now or before; that is tried once an epoch."""
     catalogue, policy, provider = context.catalogue, context.policy(), members[info.terms.provider]
@@ -75,7 +79,6 @@ async def _switched(
         warn(report, f"no agreement with member {found.member.id} in place of member {provider.id}: {error}")
         return False
     note_replaced(catalogue, info.id, found.member.id)
-    now = (await context.ledger.now()).epoch
     reason = f"member {found.member.id} is {reason}: the agreement runs out"
     context.decided(Decision("client", provider.id, "amend", False, "take.switch_percent", reason, now))
     return True

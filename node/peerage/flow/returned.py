@@ -67,15 +67,15 @@ def _lost(held: Sequence[SignedRevision], sequence: int, now: Epoch) -> list[Sig
     ]
 
 
-async def open_again(context: NodeContext, report: Report) -> int:
+async def open_again(context: NodeContext, ours: Sequence[AgreementInfo], report: Report) -> int:
     """Open our agreements again that the chain has forgotten; returns how many. Raises ChainUnavailable.
 
-    What can no longer be opened is over: repair puts what it held elsewhere. The first look decides nothing, as one
-    endpoint may lag behind another.
+    ours: those in which we are the client, as the chain shows them. What can no longer be opened is over: repair puts
+    what it held elsewhere. The first look decides nothing, as one endpoint may lag behind another.
     """
-    ledger, catalogue = context.ledger, context.catalogue
-    now = (await ledger.now()).epoch
-    shown = {info.id for info in await ledger.agreements_of(context.member)}
+    catalogue = context.catalogue
+    now = (await context.ledger.now()).epoch
+    shown = {info.id for info in ours}
     done = 0
     for agreement in catalogue.agreements():
         mark = f"{_UNSEEN}{agreement.id.hex()}"

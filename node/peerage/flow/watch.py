@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from peerage.flow.context import NodeContext
-from peerage.store.catalogue import Check
+from peerage.store.catalogue import Catalogue, Check
 from peerage_chain.types import AgreementInfo, Epoch
 
 LOOK_BACK_EPOCHS = 32
@@ -18,6 +20,13 @@ async def watch(context: NodeContext) -> list[AgreementInfo]:
     ledger, catalogue = context.ledger, context.catalogue
     time = await ledger.now()
     last = time.epoch - 1
+    known: dict[int, bool] = {}
+
+    async def is_valid(epoch: int) -> bool:
+        if epoch not in known:
+            known[epoch] = await ledger.epoch_valid(Epoch(epoch))
+        return known[epoch]
+
     ours = [a for a in await ledger.agreements_of(context.member) if a.terms.client == context.member]
     for info in ours:
         live = info.is_live
@@ -32,22 +41,22 @@ async def watch(context: NodeContext) -> list[AgreementInfo]:
             challenge = await ledger.challenge(info.id, Epoch(epoch))
             if challenge.due:
                 proven = await ledger.proven(info.id, Epoch(epoch))
-                if proven or await ledger.epoch_valid(Epoch(epoch)):
+                if proven or await is_valid(epoch):
                     catalogue.add_check(info.id, Check(epoch, challenge.sequence, proven))
         catalogue.set_counter(name, last)
-    await _note_valid_epochs(context, last)
+    await _note_valid_epochs(catalogue, last, is_valid)
     return ours
 
 
-async def _note_valid_epochs(context: NodeContext, last: int) -> None:
+async def _note_valid_epochs(catalogue: Catalogue, last: int, is_valid: Callable[[int], Awaitable[bool]]) -> None:
     """Keep the number of the epoch before which proofs are no longer recent: the second newest valid one."""
-    if context.catalogue.counter("valid-through") == last:
+    if catalogue.counter("valid-through") == last:
         return
     found = 0
     for epoch in range(last, max(-1, last - LOOK_BACK_EPOCHS), -1):
-        if await context.ledger.epoch_valid(Epoch(epoch)):
+        if await is_valid(epoch):
             found += 1
             if found == 2:
-                context.catalogue.set_counter("recent-from", epoch)
+                catalogue.set_counter("recent-from", epoch)
                 break
-    context.catalogue.set_counter("valid-through", last)
+    catalogue.set_counter("valid-through", last)

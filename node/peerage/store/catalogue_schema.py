@@ -2,7 +2,12 @@
 
 SCHEMA_VERSION = 3
 
-SCHEMA = """
+_OPENINGS = """
+CREATE TABLE openings (
+  agreement BLOB PRIMARY KEY, open_by INTEGER NOT NULL, body BLOB NOT NULL, client_signature BLOB NOT NULL,
+  provider_signature BLOB NOT NULL) WITHOUT ROWID;
+"""
+SCHEMA = f"""{_OPENINGS}
 CREATE TABLE packs (
   no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, kind INTEGER NOT NULL, generation INTEGER NOT NULL,
   length INTEGER NOT NULL, k INTEGER NOT NULL, m INTEGER NOT NULL, shard_length INTEGER NOT NULL,
@@ -33,9 +38,6 @@ CREATE TABLE revisions (
   agreement BLOB NOT NULL, sequence INTEGER NOT NULL, body BLOB NOT NULL, client_signature BLOB NOT NULL,
   provider_signature BLOB NOT NULL, PRIMARY KEY (agreement, sequence)) WITHOUT ROWID;
 CREATE TABLE removals (agreement BLOB PRIMARY KEY, ready INTEGER NOT NULL, roots BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE openings (
-  agreement BLOB PRIMARY KEY, open_by INTEGER NOT NULL, body BLOB NOT NULL, client_signature BLOB NOT NULL,
-  provider_signature BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE heads (number INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL, anchored INTEGER NOT NULL);
 CREATE TABLE checks (
   agreement BLOB NOT NULL, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, proven INTEGER NOT NULL,
@@ -43,19 +45,14 @@ CREATE TABLE checks (
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-FROM_1 = """
+UPGRADES = {
+    1: """
 ALTER TABLE packs ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
 DROP INDEX shards_by_agreement;
 CREATE INDEX shards_by_object ON shards(agreement, root);
 ALTER TABLE objects ADD COLUMN removed INTEGER;
 CREATE TABLE removals (agreement BLOB PRIMARY KEY, ready INTEGER NOT NULL, roots BLOB NOT NULL) WITHOUT ROWID;
-"""
-
-FROM_2 = """
-CREATE TABLE openings (
-  agreement BLOB PRIMARY KEY, open_by INTEGER NOT NULL, body BLOB NOT NULL, client_signature BLOB NOT NULL,
-  provider_signature BLOB NOT NULL) WITHOUT ROWID;
-"""
-
-UPGRADES = {1: FROM_1 + FROM_2, 2: FROM_2}
-"""By the version that a catalogue has."""
+""",
+    2: _OPENINGS,
+}
+"""From each older version to the next."""

@@ -46,7 +46,8 @@ class Database:
             self._db.execute("PRAGMA cache_size=-32768")  # KiB
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if new or version < SCHEMA_VERSION:
-                script = SCHEMA if new or version == 0 else UPGRADES[version]
+                steps = [SCHEMA] if new or version == 0 else [UPGRADES[v] for v in range(version, SCHEMA_VERSION)]
+                script = "".join(steps)
                 self._db.executescript(f"BEGIN;{script}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
             elif version != SCHEMA_VERSION:
                 self._db.close()
