@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from peerage.deal.policy import Policy, offer_of
 from peerage.flow.provide import Provider
@@ -394,6 +395,12 @@ class Network:
             peer.port = await peer.server.start("127.0.0.1", 0)
             self.enlist(peer)
         return peer
+
+    async def pair(self, **of_provider: Any) -> tuple[Peer, Peer, AgreementId]:
+        """A client that does not listen, a provider, and their agreement. of_provider: as `add` takes it."""
+        provider = await self.add(**of_provider)
+        client = await self.add(listen=False)
+        return client, provider, self.agree(client, provider)
 
     def enlist(
         self,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import re
-import socket
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.devnet.conftest import Devnet
-from tests.relays import pass_on
+from tests.relays import Streams, relay
 
 pytestmark = [pytest.mark.devnet, pytest.mark.timeout(400)]
 
@@ -30,47 +27,25 @@ class Line:
 
     def __init__(self, rpc: str) -> None:
         self._to = urlsplit(rpc)
-        self._whole = threading.Event()
-        self._whole.set()
-        self._ended = threading.Event()
-        self._open: set[asyncio.StreamWriter] = set()
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(listener)))
-        self._thread.start()
+        self._whole = True
+        self._open: list[asyncio.StreamWriter] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def _run(self, listener: socket.socket) -> None:
-        async with await asyncio.start_server(self._serve, sock=listener):
-            while not self._ended.is_set():
-                await asyncio.sleep(0.1)
-                if not self._whole.is_set():
-                    self._abort()
-            self._abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._whole.is_set():
-            writer.transport.abort()
-            return
-        self._open.add(writer)
-        try:
-            with contextlib.suppress(OSError):
-                await pass_on(reader, writer, lambda: asyncio.open_connection(self._to.hostname, self._to.port))
-        finally:
-            self._open.discard(writer)
-
-    def _abort(self) -> None:
-        for writer in self._open:
-            writer.transport.abort()
+    async def connect(self) -> Streams:
+        self._loop = asyncio.get_running_loop()
+        if not self._whole:
+            raise ConnectionRefusedError
+        reader, writer = await asyncio.open_connection(self._to.hostname, self._to.port)
+        self._open.append(writer)
+        return reader, writer
 
     def cut(self) -> None:
-        self._whole.clear()
+        assert self._loop is not None, "nobody has called yet"
+        self._whole = False
+        self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._open])
 
     def mend(self) -> None:
-        self._whole.set()
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join(10)
+        self._whole = True
 
 
 def test_who_was_cut_off_alone_appeals_by_itself(make_devnet: Callable[..., Devnet], tmp_path: Path) -> None:
@@ -80,9 +55,9 @@ def test_who_was_cut_off_alone_appeals_by_itself(make_devnet: Callable[..., Devn
     (source / "file").write_bytes(random.Random(1).randbytes(2_000_000))
     devnet.node(1, "backup", source)
     line = Line(devnet.rpc)
-    try:
+    with relay(line.connect) as url:
         config = devnet.directory / "node2" / "config.toml"
-        text, changed = re.subn(r"(?m)^rpc = .*$", f'rpc = ["{line.url}"]', config.read_text())
+        text, changed = re.subn(r"(?m)^rpc = .*$", f'rpc = ["{url}"]', config.read_text())
         assert changed == 1
         config.write_text(text)
         for act in ("kill", "start"):
@@ -108,5 +83,3 @@ def test_who_was_cut_off_alone_appeals_by_itself(make_devnet: Callable[..., Devn
         devnet.until(lambda: not devnet.node(2, "status")["appeals"] and "no appeal", 15)
         assert row()["proofs_missed"] >= 4
         assert all(r["verified"] for r in devnet.audit("qos")["members"])
-    finally:
-        line.end()

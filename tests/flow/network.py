@@ -78,6 +78,10 @@ class BookLedger:
     records: dict[MemberId, list[QualityRecord | None]] = field(default_factory=dict)
     answers: list[tuple[Demand, tuple[bytes, ...]]] = field(default_factory=list)
 
+    def change_member(self, member: MemberId, **fields: Any) -> None:
+        """Show a member otherwise from now on."""
+        self.members = [replace(m, **fields) if m.id == member else m for m in self.members]
+
     def _reach(self) -> None:
         if self.away:
             raise ChainUnavailable("no chain answers: start it")

@@ -52,8 +52,7 @@ class Talk:
 
 
 @pytest.fixture
-async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
-    network = Network(tmp_path)
+async def talk(network: Network, tmp_path: Path) -> AsyncIterator[Talk]:
     provider, client = await network.add(Policy().set("give.capacity_bytes", "4GiB")), await network.add(listen=False)
     told: list[Decision] = []
     sent: list[Terms] = []
@@ -72,7 +71,6 @@ async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
         )  # fmt: skip
         yield Talk(network, client, provider, context, told, sent)
         context.catalogue.close()
-    await network.close()
 
 
 async def finds_and_proposes(talk: Talk) -> None:

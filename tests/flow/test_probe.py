@@ -13,11 +13,12 @@ import pytest
 from tests.fakes import DOMAIN, Network, Peer
 
 from peerage.deal.policy import Policy
+from peerage.deal.ranking import UNKNOWN
 from peerage.errors import PeerRefused
 from peerage.flow.agree import agree
 from peerage.flow.context import NodeContext, silent
 from peerage.flow.probe import Prober
-from peerage.flow.quality import UNKNOWN, judge, quality, quality_of, refresh_quality
+from peerage.flow.quality import judge, quality, quality_of, refresh_quality
 from peerage.keys.onion import Onion
 from peerage.model import KIB, AgreementId, Epoch, MemberId, ObjectKind
 from peerage.net.throttle import Throttle

@@ -38,9 +38,7 @@ Objects = list[tuple[ShardRoot, int]]
 
 @pytest.fixture
 async def pair(network: Network) -> Pair:
-    provider = await network.add()
-    client = await network.add(listen=False)
-    return client, provider, network.agree(client, provider)
+    return await network.pair()
 
 
 async def put(pair: Pair, count: int, size: int = 3 * 1024) -> Objects:

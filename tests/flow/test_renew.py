@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fakes import Network as Wired
 from tests.fakes import terms_between
-from tests.flow.network import NODE_KEY, BookLedger, Shelf, ShelfPeers, network
+from tests.flow.network import NODE_KEY, BookLedger, Shelf, ShelfPeers, member, network
 from tests.flow.test_backup_restore import make_tree
 from tests.flow.test_repair import agreement_with, fullest, shards_at
 
@@ -40,6 +40,19 @@ async def net(tmp_path: Path) -> AsyncIterator[Net]:
         await Room(context, silent).open(1 << 20)
         told.clear()
         yield context, ledger, peers, told
+
+
+def priced(ledger: BookLedger, member: MemberId, price: int) -> None:
+    """What a member offers from now on."""
+    ledger.change_member(member, offer=offer_of(Policy().set("give.price_per_gib_epoch", str(price))))
+
+
+def join(ledger: BookLedger, peers: ShelfPeers, price: int) -> MemberId:
+    """Another member, with an offer at that price."""
+    ledger.members.append(new := member(len(ledger.members) + 1))
+    peers.shelves[new.id] = Shelf()
+    priced(ledger, new.id, price)
+    return new.id
 
 
 def last_epoch(ledger: BookLedger) -> int:
@@ -80,8 +93,7 @@ async def test_whom_the_policy_no_longer_wants_runs_out_and_is_left_in_time(tmp_
         context = replace(quiet, decided=told.append)
         await backup(context, [os.fsencode(make_tree(tmp_path / "source"))], silent)
         left = fullest(context)
-        dear = offer_of(Policy().set("give.price_per_gib_epoch", "20000"))
-        ledger.members = [replace(m, offer=dear) if m.id == left else m for m in ledger.members]
+        priced(ledger, left, 20_000)
         held, end = shards_at(context, left), last_epoch(ledger)
         ledger.epoch = end - 100
         assert await renew(context, silent) == 7
@@ -169,19 +181,10 @@ async def test_growth_is_signed_over_the_wire_and_reserved_once(tmp_path: Path) 
         await wired.close()
 
 
-def priced(ledger: BookLedger, member: MemberId, price: int) -> None:
-    """What a member offers from now on."""
-    offer = offer_of(Policy().set("give.price_per_gib_epoch", str(price)))
-    ledger.members = [replace(m, offer=offer) if m.id == member else m for m in ledger.members]
-
-
 async def test_at_its_end_the_worst_provider_makes_room_for_a_clearly_better_one(net: Net) -> None:
     context, ledger, peers, told = net
-    newcomer = MemberId(6)
-    ledger.members.append(replace(ledger.members[1], id=newcomer, legal_entity=b"\x06" * 32))
-    peers.shelves[newcomer] = Shelf()
-    for member, price in ((2, 1_000), (3, 1_000), (4, 1_300), (5, 1_000), (newcomer, 950)):
-        priced(ledger, MemberId(member), price)
+    newcomer = join(ledger, peers, price=950)
+    priced(ledger, MemberId(4), 1_300)
     old = {a.terms.provider: id for id, a in ledger.agreements.items()}
     end = last_epoch(ledger)
     ledger.epoch = end - 168
@@ -205,10 +208,8 @@ async def test_at_its_end_the_worst_provider_makes_room_for_a_clearly_better_one
 
 async def test_without_an_answer_from_the_better_one_the_agreement_is_renewed(net: Net) -> None:
     context, ledger, peers, _ = net
-    newcomer = MemberId(6)
-    ledger.members.append(replace(ledger.members[1], id=newcomer, legal_entity=b"\x06" * 32))
-    peers.shelves[newcomer] = Shelf(down=True)
-    priced(ledger, newcomer, 100)
+    newcomer = join(ledger, peers, price=100)
+    peers.shelves[newcomer].down = True
     ledger.epoch = last_epoch(ledger) - 168
     assert await renew(context, silent) == 4
     peers.shelves[newcomer].down = False

@@ -56,7 +56,7 @@ async def test_a_member_that_leaves_is_copied_from_while_it_serves(tmp_path: Pat
         await backup(context, [os.fsencode(source)], silent)
         victim = fullest(context)
         held = shards_at(context, victim)
-        ledger.members = [replace(m, status=MemberStatus.LEAVING) if m.id == victim else m for m in ledger.members]
+        ledger.change_member(victim, status=MemberStatus.LEAVING)
         await watch(context)
         assert sum([await repair(context, silent) for _ in range(3)]) == held
         assert shards_at(context, victim) == 0
@@ -74,7 +74,7 @@ async def test_what_a_leaving_member_no_longer_serves_is_rebuilt(tmp_path: Path)
     with network(tmp_path) as (context, ledger, peers):
         await backup(context, [os.fsencode(source)], silent)
         victim = fullest(context)
-        ledger.members = [replace(m, status=MemberStatus.LEAVING) if m.id == victim else m for m in ledger.members]
+        ledger.change_member(victim, status=MemberStatus.LEAVING)
         peers.shelves[victim].down = True
         await watch(context)
         await repair(context, silent)
@@ -336,7 +336,7 @@ async def test_repair_keeps_to_its_rate_and_goes_on_in_the_next_epoch(
         held = shards_at(context, victim)
         assert held > 1
         peers.shelves[victim].down = True
-        ledger.members = [replace(m, status=MemberStatus.LEFT) if m.id == victim else m for m in ledger.members]
+        ledger.change_member(victim, status=MemberStatus.LEFT)
         policy = context.policy().set("take.repair_kib_s", "1")
         slow = replace(context, policy=lambda: policy)
         slept: list[float] = []

@@ -14,9 +14,7 @@ from tests.fakes import Network
 from tests.formats.make_openapi import DOCUMENTS, SPEC, text
 
 from peerage.daemon import openapi as owner
-from peerage.daemon.owner import OwnerServer
 from peerage.net import openapi as peer
-from peerage.net.owner_client import SOCKET
 from peerage.net.requests import Route, match
 from peerage.wire.messages import parse_id
 
@@ -92,30 +90,15 @@ def test_every_message_between_nodes_has_bounds() -> None:
             assert list(unbounded(json_body, path)) == []
 
 
-async def test_both_are_served(tmp_path: Path) -> None:
-    network = Network(tmp_path)
-    try:
-        provider, client = await network.add(), await network.add(listen=False)
-        context = client.identity.client_context(provider.identity.certificate)
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(
-                f"https://127.0.0.1:{provider.port}/v1/openapi.json",
-                ssl=context,
-                headers={"peerage-protocol": "1"},
-            ) as answer,
-        ):
-            assert json.loads(await answer.read()) == peer.document()
-    finally:
-        await network.close()
-    server = OwnerServer(tmp_path, {}, {})
-    await server.start()
-    try:
-        connector = aiohttp.UnixConnector(str(tmp_path / SOCKET))
-        async with (
-            aiohttp.ClientSession(connector=connector) as session,
-            session.get("http://owner/openapi.json") as answer,
-        ):
-            assert await answer.json() == owner.document()
-    finally:
-        await server.stop()
+async def test_both_are_served(network: Network) -> None:
+    provider, client = await network.add(), await network.add(listen=False)
+    context = client.identity.client_context(provider.identity.certificate)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(
+            f"https://127.0.0.1:{provider.port}/v1/openapi.json",
+            ssl=context,
+            headers={"peerage-protocol": "1"},
+        ) as answer,
+    ):
+        assert json.loads(await answer.read()) == peer.document()

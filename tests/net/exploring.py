@@ -11,14 +11,11 @@ import argparse
 import asyncio
 import json
 import os
-import queue
 import re
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +23,7 @@ from urllib.parse import urlsplit
 
 from tests.devnet.conftest import User
 from tests.net.conformance import conform
-from tests.relays import Connect, Streams, pass_on
+from tests.relays import Connect, Streams, relay
 
 from peerage.daemon import openapi as owner_document
 from peerage.keys.keystore import Keystore
@@ -49,35 +46,6 @@ class Explored:
     requests: int
     ok: bool
     output: str
-
-
-@contextmanager
-def relay(connect: Connect) -> Iterator[str]:
-    """A plain HTTP address in front of what `connect` opens, in a thread of its own."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if task := asyncio.current_task():  # the loop itself keeps no hold of it
-            serving.add(task)
-        with suppress(OSError):
-            await pass_on(reader, writer, connect)
-
-    serving: set[asyncio.Task[None]] = set()
-
-    async def run() -> None:
-        over = asyncio.Event()
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            started.put((asyncio.get_running_loop(), over, server.sockets[0].getsockname()[1]))
-            await over.wait()
-
-    started: queue.Queue[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = queue.Queue()
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
-    thread.start()
-    loop, over, port = started.get(timeout=10)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
 
 
 def owner_socket(home: Path) -> Connect:

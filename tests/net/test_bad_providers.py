@@ -65,13 +65,6 @@ def http(status: str, body: bytes, *headers: str, length: int | None = None) -> 
     return "\r\n".join(lines).encode() + body
 
 
-@pytest.fixture
-async def network(tmp_path: object) -> AsyncIterator[Network]:
-    network = Network(tmp_path)  # type: ignore[arg-type]
-    yield network
-    await network.close()
-
-
 async def hang(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(60)
 

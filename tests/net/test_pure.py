@@ -110,8 +110,7 @@ def test_contexts_are_tls_1_3_and_verify() -> None:
         assert context.verify_mode == ssl.CERT_REQUIRED
 
 
-async def test_membership_follows_the_roster(tmp_path: object) -> None:
-    network = Network(tmp_path)  # type: ignore[arg-type]
+async def test_membership_follows_the_roster(network: Network) -> None:
     peer: Peer = await network.add(listen=False)
     roster, now_s = network.ledger.newest_roster, network.ledger.now_s
     membership = Membership(roster, now_s)
@@ -128,4 +127,3 @@ async def test_membership_follows_the_roster(tmp_path: object) -> None:
     assert membership.generation == 2
     assert not membership.acts_for(peer.address, peer.member)
     assert fingerprint(certificate) != fingerprint(b"")
-    await network.close()

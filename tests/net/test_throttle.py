@@ -6,7 +6,6 @@ import asyncio
 import heapq
 import os
 import time
-from pathlib import Path
 
 import pytest
 from tests.fakes import DOMAIN, Network
@@ -139,73 +138,56 @@ async def test_a_body_that_is_given_up_makes_room() -> None:
     assert not world.bucket._waiting
 
 
-async def test_objects_go_and_come_at_the_limit(tmp_path: Path) -> None:
-    network = Network(tmp_path)
-    try:
-        client, provider = await network.add(listen=False), await network.add()
-        agreement = network.agree(client, provider)
-        throttle = Throttle(lambda: 2 * MIB, lambda: 4 * MIB)
-        ledger = network.ledger
-        async with PeerClient(client.identity, ledger.newest_roster, ledger.now_s, DOMAIN, throttle=throttle) as peers:
-            data = os.urandom(2 * MIB)
-            root = ShardRoot(object_tree(data).root)
-            began = time.monotonic()
-            await peers.put_object(provider.member, agreement, root, data)
-            put_s, began = time.monotonic() - began, time.monotonic()
-            assert await peers.get_object(provider.member, root) == data
-            got_s = time.monotonic() - began
-        assert 0.95 < put_s < 5
-        assert 0.45 < got_s < 4
-    finally:
-        await network.close()
+async def test_objects_go_and_come_at_the_limit(network: Network) -> None:
+    client, provider, agreement = await network.pair()
+    throttle = Throttle(lambda: 2 * MIB, lambda: 4 * MIB)
+    ledger = network.ledger
+    async with PeerClient(client.identity, ledger.newest_roster, ledger.now_s, DOMAIN, throttle=throttle) as peers:
+        data = os.urandom(2 * MIB)
+        root = ShardRoot(object_tree(data).root)
+        began = time.monotonic()
+        await peers.put_object(provider.member, agreement, root, data)
+        put_s, began = time.monotonic() - began, time.monotonic()
+        assert await peers.get_object(provider.member, root) == data
+        got_s = time.monotonic() - began
+    assert 0.95 < put_s < 5
+    assert 0.45 < got_s < 4
 
 
-async def test_what_a_node_serves_keeps_to_its_limits(tmp_path: Path) -> None:
+async def test_what_a_node_serves_keeps_to_its_limits(network: Network) -> None:
     rate = 2 * MIB
-    network = Network(tmp_path)
-    try:
-        provider = await network.add(throttle=Throttle(lambda: rate, lambda: rate))
-        client = await network.add(listen=False)
-        agreement = network.agree(client, provider)
-        assert client.client is not None
-        data = os.urandom(MIB)
-        root = object_tree(data).root
-        begun_s = time.monotonic()
-        await client.client.put_object(provider.member, agreement, root, data)
-        put_s = time.monotonic() - begun_s
-        whole = asyncio.create_task(client.client.get_object(provider.member, root))
-        await asyncio.sleep(0.1)
-        begun_s = time.monotonic()
-        await client.client.get_object(provider.member, root, 0, KIB)
-        leaf_s = time.monotonic() - begun_s
-        assert await whole == data
-        get_s = time.monotonic() - begun_s + 0.1
-        assert 0.4 < put_s < 1.0
-        assert 0.4 < get_s < 1.0
-        assert leaf_s < 0.4, "a small read does not wait for a large one to end"
-    finally:
-        await network.close()
+    client, provider, agreement = await network.pair(throttle=Throttle(lambda: rate, lambda: rate))
+    assert client.client is not None
+    data = os.urandom(MIB)
+    root = object_tree(data).root
+    begun_s = time.monotonic()
+    await client.client.put_object(provider.member, agreement, root, data)
+    put_s = time.monotonic() - begun_s
+    whole = asyncio.create_task(client.client.get_object(provider.member, root))
+    await asyncio.sleep(0.1)
+    begun_s = time.monotonic()
+    await client.client.get_object(provider.member, root, 0, KIB)
+    leaf_s = time.monotonic() - begun_s
+    assert await whole == data
+    get_s = time.monotonic() - begun_s + 0.1
+    assert 0.4 < put_s < 1.0
+    assert 0.4 < get_s < 1.0
+    assert leaf_s < 0.4, "a small read does not wait for a large one to end"
 
 
-async def test_a_caller_is_told_that_the_line_is_full(tmp_path: Path) -> None:
-    network = Network(tmp_path)
-    try:
-        provider = await network.add(idle_s=1.0, throttle=Throttle(lambda: 256 * KIB, lambda: None))
-        client = await network.add(listen=False)
-        agreement = network.agree(client, provider)
-        assert client.client is not None
-        data = os.urandom(4 * MIB)
-        root = object_tree(data).root
-        await client.client.put_object(provider.member, agreement, root, data)
-        whole = asyncio.create_task(client.client.get_object(provider.member, root))
-        await asyncio.sleep(0.1)
-        with pytest.raises(PeerRefused) as caught:
-            await client.client.get_object(provider.member, root, 0, MIB)
-        assert caught.value.code == "busy"
-        whole.cancel()
-        await asyncio.gather(whole, return_exceptions=True)
-    finally:
-        await network.close()
+async def test_a_caller_is_told_that_the_line_is_full(network: Network) -> None:
+    client, provider, agreement = await network.pair(idle_s=1.0, throttle=Throttle(lambda: 256 * KIB, lambda: None))
+    assert client.client is not None
+    data = os.urandom(4 * MIB)
+    root = object_tree(data).root
+    await client.client.put_object(provider.member, agreement, root, data)
+    whole = asyncio.create_task(client.client.get_object(provider.member, root))
+    await asyncio.sleep(0.1)
+    with pytest.raises(PeerRefused) as caught:
+        await client.client.get_object(provider.member, root, 0, MIB)
+    assert caught.value.code == "busy"
+    whole.cancel()
+    await asyncio.gather(whole, return_exceptions=True)
 
 
 async def test_what_is_served_and_what_is_sent_share_the_rate() -> None:

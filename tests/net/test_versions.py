@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 from tests.fakes import DOMAIN, Network, Peer
@@ -43,10 +42,8 @@ class Newer:
 
 
 @pytest.fixture
-async def newer(tmp_path: Path) -> AsyncIterator[Newer]:
-    network = Network(tmp_path)
-    yield Newer(network, await network.add(), await network.add(listen=False))
-    await network.close()
+async def newer(network: Network) -> Newer:
+    return Newer(network, await network.add(), await network.add(listen=False))
 
 
 @pytest.mark.parametrize(
