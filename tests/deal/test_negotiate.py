@@ -250,3 +250,9 @@ def test_what_is_worth_moving_data_to(price: int, quality: float | None, percent
 
 def test_nothing_is_free_enough_to_leave_what_is_free() -> None:
     assert better([priced(3, 0, 0.8)], priced(2, 0, 0.8), 30) is None
+
+
+def test_nothing_is_gained_between_two_that_hardly_work() -> None:
+    assert better([priced(3, 1000, 0.01)], priced(2, 1000, 0.01), 30) is None
+    hardly_better = priced(3, 1000, 0.1)
+    assert better([hardly_better], priced(2, 1000, 0.01), 30) == hardly_better

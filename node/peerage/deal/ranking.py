@@ -125,8 +125,9 @@ def better(prospects: Sequence[Prospect], than: Prospect, percent: int) -> Prosp
     price, quality = _merits(than)
     for prospect in prospects:
         asked, good = _merits(prospect)
-        cheaper = asked * 100 <= price * (100 - percent) and asked < price and good >= quality
-        if cheaper or (good * 100 >= quality * (100 + percent) and asked <= price):
+        cheaper = asked < price and asked * 100 <= price * (100 - percent)
+        finer = good > quality and good * 100 >= quality * (100 + percent)
+        if (cheaper and good >= quality) or (finer and asked <= price):
             return prospect
     return None
 
